@@ -1,0 +1,141 @@
+"""Every byte of the serial line, with its time: read by a thread from before power-on, kept in two files.
+
+``console.log`` holds the raw bytes as received, ``console.jsonl`` one object a chunk: ``{"t": seconds, "data": text}``
+with the seconds since the recorder started, on the lab host's monotonic clock, and bytes decoded as latin-1 so that
+nothing is lost. What is typed is not recorded: a password would be among it.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace, TracebackType
+from typing import Any, BinaryIO, Self
+
+from labgrid.step import StepEvent, steps
+from pexpect import TIMEOUT
+
+from harness.errors import LabError
+
+POLL_S = 0.1  # how long one read may block, and thereby how long stop() takes
+CHUNK = 65536
+
+
+class Recorder:
+    """Reads a labgrid console driver and hands on what comes; ``with`` starts and stops it."""
+
+    def __init__(self, driver: Any, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.name: str = driver.target.name
+        self.log = folder / "console.log"
+        self._driver = driver
+        self._folder = folder
+        self._clock = clock
+        self._started = clock()
+        self._lock = threading.Condition()
+        self._data = bytearray()  # received since the start of the recording
+        self._times: list[tuple[int, float]] = []  # (bytes before this chunk, seconds)
+        self._lost: LabError | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._listen, name=f"console-{self.name}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop listening and close the files."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def revive(self) -> None:
+        """Listen again after the line was lost, once whoever owns it has opened it again."""
+        if self._lost and not self._stop.is_set():
+            self._thread.join()
+            self._lost = None
+            self._thread = threading.Thread(target=self._listen, name=f"console-{self.name}", daemon=True)
+            self._thread.start()
+
+    @property
+    def position(self) -> int:
+        """Bytes received so far; a place to read on from."""
+        with self._lock:
+            return len(self._data)
+
+    @property
+    def now(self) -> float:
+        """Seconds since the recording started."""
+        return self._clock() - self._started
+
+    def time_at(self, position: int) -> float:
+        """Return the seconds at which the byte at *position* came."""
+        with self._lock:
+            times = self._times
+        low, high = 0, len(times)
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (middle + 1, high) if times[middle][0] <= position else (low, middle)
+        return times[low - 1][1] if low else 0.0
+
+    def line_number(self, position: int) -> int:
+        """Return the 1-based line of ``console.log`` in which the byte at *position* stands."""
+        with self._lock:
+            return self._data.count(b"\n", 0, position) + 1
+
+    def read(self, position: int, *, timeout: float, limit: int = CHUNK) -> bytes:
+        """Return what came at *position* and after, waiting for it up to *timeout* s; b"" when nothing came.
+
+        Raises LabError when the line is lost and all that came before has been read.
+        """
+        with self._lock:
+            self._lock.wait_for(lambda: len(self._data) > position or self._lost, timeout=max(timeout, 0))
+            if len(self._data) > position:
+                return bytes(self._data[position : position + limit])
+            if self._lost:
+                raise self._lost
+            return b""
+
+    def _listen(self) -> None:
+        with self.log.open("ab") as raw, (self._folder / "console.jsonl").open("ab") as stamped:
+            try:
+                while not self._stop.is_set():
+                    self._take(raw, stamped)
+            except Exception as error:  # noqa: BLE001 - whatever a driver raises: the line is lost, and the readers must know
+                lost = error if isinstance(error, LabError) else LabError(
+                    f"{self.name}: the serial line is lost: {error}", hint="is the adapter still plugged in?"
+                )
+                with self._lock:
+                    self._lost = lost
+                    self._lock.notify_all()
+
+    def _take(self, raw: BinaryIO, stamped: BinaryIO) -> None:
+        try:
+            # The driver's public read() would push a step onto labgrid's stack, which belongs to the main thread.
+            data: bytes = self._driver._read(size=1, timeout=POLL_S, max_size=CHUNK)  # noqa: SLF001
+        except TIMEOUT:
+            return
+        seconds = self.now
+        raw.write(data)
+        raw.flush()
+        entry = {"t": round(seconds, 6), "data": data.decode("latin-1")}
+        stamped.write(json.dumps(entry).encode() + b"\n")
+        stamped.flush()
+        with self._lock:
+            self._times.append((len(self._data), seconds))
+            self._data += data
+            self._lock.notify_all()
+        self._tell_labgrid(data)
+
+    def _tell_labgrid(self, data: bytes) -> None:
+        """Let labgrid's own reporters (``--lg-log``, ``-vvv``) see the bytes as if its driver had been read."""
+        step = SimpleNamespace(title="read", tag="console", source=self._driver, result=data, level=1, args=None)
+        steps.notify(StepEvent(step, {"state": "stop", "result": data}, resource=None))

@@ -1,0 +1,97 @@
+import random
+
+import pytest
+from scriptedpi import ScriptedPi, serial_driver
+
+from harness.console.expect import ConsoleExpect
+from harness.console.login import Account
+from harness.console.recorder import Recorder
+from harness.console.shell import Shell
+from harness.errors import CommandFailed, LabError
+
+ACCOUNT = Account("pi", "raspberry")
+
+
+@pytest.fixture
+def pi():
+    pi = ScriptedPi()
+    yield pi
+    pi.close()
+
+
+@pytest.fixture
+def recorder(pi, tmp_path):
+    driver = serial_driver(tmp_path, pi)
+    with Recorder(driver, tmp_path) as recorder:
+        recorder.driver = driver
+        yield recorder
+
+
+@pytest.fixture
+def shell(pi, recorder):
+    pi.power_on()
+    shell = Shell(ConsoleExpect(recorder, recorder.driver, position=0), ACCOUNT, target="scripted")
+    shell.open(timeout_s=10)
+    return shell
+
+
+def test_output_and_status_of_a_command_are_exact(shell) -> None:
+    result = shell.run("printf 'a  b\\n\\n$ login: \\t#'; exit 3")
+    assert (result.output, result.status) == ("a  b\n\n$ login: \t#", 3)
+
+
+def test_a_command_longer_than_the_line_discipline_takes_arrives_whole(shell) -> None:
+    text = "".join(random.Random(1).choices("abc'\"$`\\ é", k=9000))
+    quoted = text.replace("'", "'\\''")
+    assert shell.check(f"printf %s '{quoted}'") == text
+
+
+def test_kernel_lines_inside_the_answer_cost_a_second_reading_not_a_second_run(pi, shell, tmp_path) -> None:
+    once = [b"\r\n[   12.345678] usb 1-1: new high-speed USB device\r\n"]
+
+    def inject(data: bytes) -> bytes:
+        if b"<pi64 out" in data and once:
+            middle = data.index(b"\n", data.index(b"<pi64 out")) + 5
+            return data[:middle] + once.pop() + data[middle:]
+        return data
+
+    pi.to_lab = inject
+    counter = tmp_path / "counter"
+    assert shell.check(f"echo x >>{counter}; seq 1 50").splitlines() == [str(n) for n in range(1, 51)]
+    assert not once
+    assert counter.read_text() == "x\n"
+
+
+def test_a_request_damaged_on_the_way_is_typed_again(pi, shell, tmp_path) -> None:
+    broken = [True]
+
+    def damage(data: bytes) -> bytes:
+        if b"_c=${_c}" in data and broken:
+            broken.clear()
+            return data.replace(b"_c=${_c}", b"_c=$_c0")
+        return data
+
+    pi.to_pi = damage
+    counter = tmp_path / "counter"
+    assert shell.check(f"echo x >>{counter}; echo done") == "done"
+    assert not broken
+    assert counter.read_text() == "x\n"
+
+
+def test_a_failed_command_names_target_command_status_and_output(shell) -> None:
+    with pytest.raises(CommandFailed, match=r"scripted: `ls /nowhere` returned 2 after .* s"):
+        shell.check("ls /nowhere")
+
+
+def test_a_refused_password_is_the_labs_fault_and_is_not_shown(pi, recorder) -> None:
+    pi.power_on()
+    console = ConsoleExpect(recorder, recorder.driver, position=0)
+    with pytest.raises(LabError, match="login of user `pi` was refused") as caught:
+        Shell(console, Account("pi", "hunter2"), target="scripted").open(timeout_s=10)
+    assert "hunter2" not in str(caught.value) + repr(caught.value) + recorder.log.read_text()
+
+
+def test_a_shell_that_is_logged_in_already_is_taken(shell, recorder) -> None:
+    again = Shell(ConsoleExpect(recorder, recorder.driver), ACCOUNT, target="scripted")
+    again.open(timeout_s=10)
+    assert again.check("echo hello") == "hello"
