@@ -1,0 +1,101 @@
+"""Our own code in the part of the VideoCore: from a card to what lies in RAM when the Arm cores start."""
+
+from collections.abc import Collection
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+import attrs
+
+from harness.bootfs import cmdline_txt, firmware
+from harness.bootfs.messages import log_lines
+from harness.bootfs.partition import clean
+from harness.bootfs.planned import FirmwarePlan
+from harness.card import layout
+from harness.card.fat import FatPartition
+from harness.model import BoardProfile
+from harness.virtual import dtb
+from harness.virtual.qemu import BootImage
+
+SERIAL = 0x10000000_50495634  # the serial number of every virtual board: "PIV4" in ASCII, so that none is taken for iron
+
+
+class CardFiles:
+    """The boot partition of a card image, as ``bootfs`` wants to read it; one look at the card per power-on."""
+
+    def __init__(self, fat: FatPartition) -> None:
+        self._fat = fat
+
+    @cached_property
+    def _names(self) -> dict[str, PurePosixPath]:
+        return {str(path).lower(): path for path in self._fat.sizes()}
+
+    def read(self, name: str) -> bytes | None:
+        """Return the content of file *name*, or None when there is none."""
+        path = self._names.get(clean(name).lower())
+        return None if path is None else self._fat.read(path)
+
+    def exists(self, name: str) -> bool:
+        """Tell whether there is a file *name*."""
+        return clean(name).lower() in self._names
+
+    def names(self) -> Collection[str]:
+        """Return the names of all files."""
+        return tuple(map(str, self._names.values()))
+
+
+@attrs.frozen
+class Started:
+    """What the firmware said, and what it started; *image* is None when it could not."""
+
+    lines: tuple[str, ...]
+    image: BootImage | None
+
+
+def load(card: Path, board: BoardProfile, folder: Path) -> Started:
+    """Read the boot partition of *card* and leave kernel, DTB and initramfs in *folder* as *board* would start them.
+
+    A card that cannot boot is no error: the lines say why, as on iron. LabError or UsageError when *card* is no card.
+    """
+    files = CardFiles(FatPartition(card, layout.find(card).boot.start_bytes))
+    plan = firmware.plan(files, board, serial=SERIAL)
+    lines = log_lines(plan, board)
+    if not plan.bootable:
+        return Started(tuple(lines), None)
+    if not plan.arm_64bit:
+        return Started((*lines, "arm_loader: this virtual board runs 64-bit kernels only"), None)
+    image, said = _place(plan, files, board, folder)
+    return Started((*lines[:-1], *said, lines[-1]), image)  # "Starting ARM" stays last: the kernel's first line follows
+
+
+def _place(plan: FirmwarePlan, files: CardFiles, board: BoardProfile, folder: Path) -> tuple[BootImage, list[str]]:
+    kernel, tree, initrd = folder / "kernel", folder / "dtb", folder / "initramfs"
+    kernel.write_bytes(_read(files, plan.kernel))
+    merged, said = _with_overlays(plan, files, _read(files, plan.dtb))
+    tree.write_bytes(dtb.fix_up(merged, board, serial=SERIAL))
+    if plan.initramfs:
+        initrd.write_bytes(b"".join(_read(files, name) for name in plan.initramfs))
+    names = [overlay.name for overlay in plan.overlays]
+    cmdline = cmdline_txt.as_started(plan.cmdline, board, overlays=names, enable_uart=plan.enable_uart)
+    mini_uart = cmdline_txt.serial_names(board, names)["serial0"] == "ttyS0"
+    return BootImage(kernel, tree, cmdline, initrd if plan.initramfs else None, mini_uart), said
+
+
+def _with_overlays(plan: FirmwarePlan, files: CardFiles, tree: bytes) -> tuple[bytes, list[str]]:
+    """Apply the overlays in order; one that does not fit is told and left out, as the firmware does."""
+    said = []
+    for overlay in plan.overlays:
+        if overlay.path is None:
+            continue
+        try:
+            tree = dtb.apply_overlay(tree, _read(files, overlay.path))
+        except ValueError as error:
+            said.append(f"dterror: overlay '{overlay.name}' does not apply: {error}")
+        if overlay.params:
+            said.append(f"dterror: parameters of overlay '{overlay.name}' are not applied by this virtual firmware")
+    return tree, said
+
+
+def _read(files: CardFiles, name: str | None) -> bytes:
+    data = files.read(name) if name else None
+    assert data is not None, f"the plan named {name}, which is not on the card"
+    return data
