@@ -1,0 +1,34 @@
+"""A module tree as a deploy writes it: as it was built, or with depmod's files made on the lab host."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from harness import host
+from harness.errors import DeployError
+
+
+def with_depmod(root: Path, release: str) -> Path:
+    """Return a copy of *root* in which ``lib/modules/<release>`` has its dependency files, made once per build.
+
+    The copy shares the module files (hard links) with the build's artifacts, which stay as they are. Raises DeployError
+    with depmod's words when modules do not fit together.
+    """
+    key = hashlib.sha256(f"{root}\0{release}\0{(root / 'lib' / 'modules' / release).stat().st_mtime_ns}".encode())
+    staged = host.cache_dir("depmod") / key.hexdigest()[:16]
+    with host.locked(staged.with_suffix(".lock")):
+        if not staged.exists():
+            beside = staged.with_suffix(".new")
+            shutil.rmtree(beside, ignore_errors=True)
+            shutil.copytree(root, beside, symlinks=True, copy_function=_link)
+            host.run(["depmod", "-b", beside, release], error=DeployError)
+            beside.rename(staged)
+    return staged
+
+
+def _link(source: str, target: str) -> str:
+    try:
+        Path(target).hardlink_to(source)
+    except OSError:  # another file system
+        shutil.copy2(source, target)
+    return target

@@ -1,0 +1,1 @@
+"""What the lab has: reading lab.yaml, choosing a target."""

@@ -1,0 +1,79 @@
+"""What lab.yaml says about one target under ``options:``; the words of labgrid stand beside it and are not repeated here."""
+
+import os
+
+import attrs
+
+from harness.console.login import Account
+from harness.console.watcher import Deadlines
+from harness.errors import UsageError
+
+
+@attrs.frozen
+class KernelOptions:
+    """Which kernel is built, from what and how."""
+
+    source: str = "package:linux-source-*"
+    """A folder, a tarball, a git URL, or ``package:`` and a pattern of the distribution's source packages."""
+    ref: str | None = None
+    """Branch, tag or commit, for git."""
+    toolchain: str = "system"
+    config: str | None = None
+    """A defconfig, or ``allnoconfig``; by default the one that fits board and source."""
+    fragments: tuple[str, ...] = ()
+    """Names in ``harness/build/fragments``, or paths of files."""
+
+
+@attrs.frozen
+class ImageOptions:
+    """Which system lies under the kernel."""
+
+    file: str | None = None
+    """A Raspberry Pi OS image (.img, .img.xz); None: the armhf Debian that pi64 makes itself."""
+    sha256: str | None = None
+    """Of *file* as it is given."""
+    suite: str = "bookworm"
+    """Of the Debian that pi64 makes."""
+
+
+@attrs.frozen
+class LoginOptions:
+    """Who logs in on the console."""
+
+    user: str = "pi"
+    password: str | None = attrs.field(default=None, repr=False)
+    password_env: str | None = None
+    """Name of the environment variable that holds the password: for boards whose password is a secret."""
+
+    def account(self, target: str) -> Account:
+        """Return who logs in; UsageError when the environment lacks what was named."""
+        if self.password_env is None:
+            return Account(self.user, self.password or "")
+        password = os.environ.get(self.password_env)
+        if password is None:
+            raise UsageError(
+                f"{target}: the environment variable {self.password_env} is not set",
+                hint=f"it holds the password of user `{self.user}`: export {self.password_env}=...",
+            )
+        return Account(self.user, password)
+
+
+@attrs.frozen
+class TargetOptions:
+    """All that pi64 itself wants to know of a target."""
+
+    model: str
+    """A board model: a file in ``harness/boards``."""
+    kernel: KernelOptions = KernelOptions()
+    image: ImageOptions = ImageOptions()
+    login: LoginOptions = LoginOptions()
+    layout: str = "side-by-side"
+    depmod: str = "host"
+    """``host``, or ``target`` as the guide does."""
+    root: str | None = None
+    """Replaces ``root=`` of the stock command line."""
+    config_txt: tuple[str, ...] = ()
+    """Further lines for config.txt."""
+    cmdline: tuple[str, ...] = ()
+    """Further parameters for the kernel."""
+    deadlines: Deadlines = Deadlines()

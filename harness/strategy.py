@@ -1,0 +1,212 @@
+"""The ladder of a Raspberry Pi under test: off, deployed, booted, shell."""
+
+import enum
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import attr
+import attrs
+from labgrid.driver.exception import ExecutionError
+from labgrid.factory import target_factory
+from labgrid.protocol import ConsoleProtocol, PowerProtocol
+from labgrid.strategy import Strategy
+
+from harness import host
+from harness.console.expect import ConsoleExpect
+from harness.console.login import Account
+from harness.console.recorder import Recorder
+from harness.console.shell import Shell
+from harness.console.watcher import BootWatch, Deadlines
+from harness.deploy import DeployProtocol
+from harness.errors import BootFailed, LabError, UsageError
+from harness.host import Progress
+from harness.model import BaseImage, BootFiles, BootRecord, Manifest
+
+LOGIN_TIMEOUT_S = 60.0  # from the prompt to the shell; PAM and bash take 2 s in QEMU
+REBOOT = "sudo systemctl reboot"
+
+
+class Status(enum.IntEnum):
+    """The rungs, lowest first."""
+
+    off = 0
+    deployed = 1
+    booted = 2
+    shell = 3
+
+
+@attrs.frozen
+class Assignment:
+    """What a run wants of the board."""
+
+    folder: Path
+    """Where the console's record goes."""
+    account: Account = Account("pi", "raspberry")
+    deadlines: Deadlines = Deadlines()
+    progress: Progress = host.silent
+
+
+@target_factory.reg_driver
+@attr.s(eq=False)
+class RaspberryPiStrategy(Strategy):
+    """Brings a board to a rung and keeps what happened on the way.
+
+    ``transition`` climbs, ``reboot`` and ``cold_boot`` go round once. A boot that fails leaves a BootRecord, and the next
+    transition starts from ``off``; after a LabError every further transition raises that first error again, at once.
+    """
+
+    bindings = {"power": PowerProtocol, "console": ConsoleProtocol, "medium": {DeployProtocol, None}}  # noqa: RUF012
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        self.status = Status.off
+        self.boots: list[BootRecord] = []
+        self.manifest: Manifest | None = None
+        self.shell: Shell | None = None
+        self.recorder: Recorder | None = None
+        self.assignment = Assignment(Path(tempfile.gettempdir()))
+        self.files: BootFiles | None = None  # None: boot what lies on the card
+        self._deployed: BootFiles | None = None
+        self._fault: LabError | None = None
+
+    def prepare(self, assignment: Assignment, base: BaseImage) -> None:
+        """Say what is wanted of the board, and which system lies under the kernel."""
+        self.assignment = assignment
+        if self.medium:
+            self.target.activate(self.medium)
+            self.medium.use(base)
+
+    def stock(self) -> Mapping[str, bytes]:
+        """Return the text files of the stock boot partition; none where nothing is deployed."""
+        return self.medium.stock() if self.medium else {}
+
+    # --- climbing -----------------------------------------------------------------------------------------------------
+    def transition(self, status: Status | str) -> list[str]:
+        """Climb (or fall) to *status*; return the rungs passed, the last one included.
+
+        Raises LabError for the bench, DeployError for what cannot be deployed, BootFailed when a shell is wanted and the
+        board has not come to its login; ``booted`` itself does not raise for that: look at ``boot``.
+        """
+        wanted = _rung(status)
+        if self._fault:
+            raise self._fault
+        try:
+            return self._climb(wanted)
+        except LabError as error:
+            self._fault = error
+            self.power_off()
+            raise
+
+    def force(self, status: Status | str) -> None:
+        """Believe that the board is on *status* already (labgrid's ``--lg-initial-state``): attach, change nothing."""
+        self.status = _rung(status)
+        if self.status > Status.deployed:
+            self._listen()
+        if self.status is Status.shell:
+            self._open_shell(position=None)
+
+    def reboot(self) -> BootRecord:
+        """Restart from the shell with the power left on, and watch it come back to its login; the shell is gone then."""
+        assert self.shell is not None, "a reboot is asked for in a shell"
+        recorder = self._listen()
+        position = recorder.position
+        self.shell.send(REBOOT)
+        self.shell = None
+        return self._watch(recorder, position=position, started=None)
+
+    def cold_boot(self) -> BootRecord:
+        """Off, wait, on: what lies on the card boots from a cold start."""
+        self.power_off()
+        self.status = Status.deployed
+        self.transition(Status.booted)
+        return self.boot
+
+    @property
+    def boot(self) -> BootRecord:
+        """The last boot, failed or not."""
+        return self.boots[-1]
+
+    # --- coming down --------------------------------------------------------------------------------------------------
+    def power_off(self) -> None:
+        """Cut the power; never raises, for it runs in every ``finally``: what goes wrong is logged."""
+        self.shell = None
+        self.status = Status.off
+        try:
+            self.target.activate(self.power)
+            self.power.off()
+        except (LabError, ExecutionError, OSError) as error:
+            self.logger.error("%s: the power could not be switched off: %s", self.target.name, error)
+
+    def close(self) -> None:
+        """Power off, stop listening, let the drivers go."""
+        self.power_off()
+        if self.recorder:
+            self.recorder.stop()
+            self.recorder = None
+        for driver in (self.console, self.power, self.medium):
+            if driver:
+                self.target.deactivate(driver)
+
+    # --- the rungs ----------------------------------------------------------------------------------------------------
+    def _climb(self, wanted: Status) -> list[str]:
+        failed = self.status >= Status.booted and not self.boot.reached if self.boots else False
+        if failed or wanted < self.status:
+            self.power_off()
+        passed = []
+        steps = {Status.deployed: self._deploy, Status.booted: self._boot, Status.shell: self._log_in}
+        for rung in [rung for rung in Status if self.status < rung <= wanted]:
+            steps[rung]()
+            self.status = rung
+            passed.append(rung.name)
+        return passed or [self.status.name]
+
+    def _deploy(self) -> None:
+        if self.medium and self.files and self._deployed is not self.files:
+            self.manifest = self.medium.deploy(self.files, progress=self.assignment.progress)
+            self._deployed = self.files
+
+    def _boot(self) -> None:
+        recorder = self._listen()  # before the power comes: the first bytes are the firmware's
+        position = recorder.position
+        self.target.activate(self.power)
+        started = recorder.now
+        self.power.on()
+        recorder.revive()
+        self._watch(recorder, position=position, started=started)
+
+    def _log_in(self) -> None:
+        if not self.boot.reached:
+            raise BootFailed(self.boot)
+        self._open_shell(position=self._prompt_at)
+
+    # --- the console --------------------------------------------------------------------------------------------------
+    def _listen(self) -> Recorder:
+        if self.recorder is None:
+            self.target.activate(self.console)
+            self.recorder = Recorder(self.console, self.assignment.folder)
+            self.recorder.start()
+        return self.recorder
+
+    def _watch(self, recorder: Recorder, *, position: int, started: float | None) -> BootRecord:
+        watch = BootWatch(recorder, self.assignment.deadlines, position=position, started=started)
+        record = watch.run(progress=self.assignment.progress)
+        self._prompt_at = watch.line_position
+        self.boots.append(record)
+        self.status = Status.booted
+        return record
+
+    def _open_shell(self, *, position: int | None) -> None:
+        recorder = self._listen()
+        console = ConsoleExpect(recorder, self.console, position=position)
+        shell = Shell(console, self.assignment.account, target=self.target.name)
+        shell.open(timeout_s=LOGIN_TIMEOUT_S)
+        self.shell = shell
+
+
+def _rung(status: Status | str) -> Status:
+    try:
+        return status if isinstance(status, Status) else Status[status]
+    except KeyError:
+        known = ", ".join(rung.name for rung in Status)
+        raise UsageError(f"no state `{status}`; known: {known}") from None
