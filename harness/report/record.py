@@ -1,0 +1,142 @@
+"""A run's record: what was tested, on what, how far it came, and whose fault it was; JSON and back.
+
+Nothing here opens a file or reads a clock: the caller gives times and writes the text, atomically.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from harness.errors import UsageError
+from harness.model import STAGES, BootRecord, Finding, Verdict, VerdictName
+
+SCHEMA = 1
+"""Raised when a key changes its meaning; new keys do not raise it."""
+
+
+@attrs.frozen
+class CaseRecord:
+    """How one test ended."""
+
+    nodeid: str
+    outcome: str
+    """``passed``, ``failed``, ``error``, ``skipped``, ``xfailed``, ``xpassed``."""
+    seconds: float
+    message: str = ""
+    fault: str = ""
+    """Verdict of the error that ended it, if it was one of ours."""
+
+
+@attrs.frozen
+class RunRecord:
+    """One pytest session on one target."""
+
+    run_id: str
+    target: str
+    started: str
+    """ISO 8601, UTC, e.g. ``2026-07-01T12:00:00Z``."""
+    finished: str = ""
+    """Empty while it runs, or if it never ended properly."""
+    board: str = ""
+    host: str = ""
+    argv: tuple[str, ...] = ()
+    source: str = ""
+    """Origin of the kernel tree, for people."""
+    commit: str = ""
+    dirty: bool = False
+    release: str = ""
+    build_id: str = ""
+    build_key: str = ""
+    toolchain: str = ""
+    features: tuple[str, ...] = ()
+    boots: tuple[BootRecord, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """Of checks and tests; those of a boot are with the boot."""
+    tests: tuple[CaseRecord, ...] = ()
+    verdict: Verdict | None = None
+    """None until the run is judged."""
+    console_log: str = ""
+    """Path of the full log, relative to the record where it lies beside it."""
+    extra: Mapping[str, Any] = attrs.field(factory=dict)
+    """Keys of a newer program; kept, not understood."""
+
+
+def to_json(record: RunRecord) -> str:
+    """Return *record* as indented JSON in plain ASCII, with a newline at its end."""
+    plain = attrs.asdict(record, value_serializer=_plain, filter=attrs.filters.exclude("extra"))
+    return json.dumps({"schema": SCHEMA, **plain, **record.extra}, indent=1) + "\n"
+
+
+def from_json(text: str, *, name: str = "run.json") -> RunRecord:
+    """Return the record in *text*; what is missing gets its default, unknown keys go to ``extra``.
+
+    UsageError when it is no JSON, no record, or one whose schema is newer than this program.
+    """
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{name}: not JSON: {error}") from error
+    if not isinstance(data, dict) or not isinstance(data.get("run_id"), str):
+        raise UsageError(f"{name}: not the record of a run", hint="name a run.json, or a folder below runs/")
+    schema = data.pop("schema", SCHEMA)
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise UsageError(f"{name}: schema {schema}, this program reads {SCHEMA}", hint="update pi64")
+    try:
+        return _record(data)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise UsageError(f"{name}: damaged record: {error}") from error
+
+
+def _record(data: dict[str, Any]) -> RunRecord:
+    verdict = data.get("verdict")
+    known = {
+        "target": "",
+        "started": "",
+        **_known(RunRecord, data),
+        "argv": tuple(data.get("argv", ())),
+        "features": tuple(data.get("features", ())),
+        "boots": tuple(_boot(boot) for boot in data.get("boots", ())),
+        "findings": tuple(_finding(found) for found in data.get("findings", ())),
+        "tests": tuple(CaseRecord(**_known(CaseRecord, case)) for case in data.get("tests", ())),
+        "verdict": _verdict(verdict) if verdict else None,
+        "extra": {key: value for key, value in data.items() if key not in _names(RunRecord)},
+    }
+    return RunRecord(**known)
+
+
+def _boot(data: Mapping[str, Any]) -> BootRecord:
+    known = _known(BootRecord, data)
+    stages = {stage: float(data["stages"][stage]) for stage in STAGES if stage in data["stages"]}
+    findings = tuple(_finding(found) for found in data["findings"])
+    return BootRecord(
+        **{
+            **known,
+            "stages": stages,
+            "findings": findings,
+            "log": Path(data["log"]),
+            "tail": tuple(data.get("tail", ())),
+        }
+    )
+
+
+def _finding(data: Mapping[str, Any]) -> Finding:
+    return Finding(**{**_known(Finding, data), "text": tuple(data["text"])})
+
+
+def _verdict(data: Mapping[str, Any]) -> Verdict:
+    return Verdict(VerdictName(data["name"]), str(data["rule"]), tuple(data.get("evidence", ())))
+
+
+def _names(kind: type) -> frozenset[str]:
+    return frozenset(field.name for field in attrs.fields(kind))
+
+
+def _known(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key in _names(kind)}
+
+
+def _plain(_owner: Any, _field: Any, value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value

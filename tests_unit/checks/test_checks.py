@@ -1,0 +1,151 @@
+"""What each check makes of what a target answered."""
+
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.checks import build_id, load_all, modules_load
+from harness.model import BoardProfile, Finding, KernelBuild, KernelSource, Toolchain
+
+BUILD_ID = "0123456789abcdef0123456789abcdef01234567"
+BUILD = KernelBuild(
+    release="6.12.117-pi64",
+    build_id=BUILD_ID,
+    image=Path("Image"),
+    dtbs=(),
+    overlays=(),
+    modules_root=Path("modules"),
+    modules=("dummy", "loop", "snd_bcm2835"),
+    config=Path("config"),
+    log=Path("build.log"),
+    key="key",
+    source=KernelSource(Path("linux"), "mainline", "6.12.117", "a tarball", "digest"),
+    toolchain=Toolchain("gcc", "aarch64-linux-gnu-", "12.2", "digest"),
+    base_config="defconfig",
+    fragments=(),
+    seconds=0.0,
+    cached=True,
+)
+BOARD = BoardProfile("rpi-3-b", "Pi 3", "bcm2837", 0xA02082, frozenset(), (), False, (), (), (), "", True)
+NOTES = """
+ 06 00 00 00 04 00 00 00 00 01 00 00 4c 69 6e 75
+ 78 00 00 00 00 00 00 00 04 00 00 00 14 00 00 00
+ 03 00 00 00 47 4e 55 00 01 23 45 67 89 ab cd ef
+ 01 23 45 67 89 ab cd ef 01 23 45 67
+"""
+CHECKS = {check.name: check for check in load_all()}
+
+
+def judged(name: str, output: str) -> list[Finding]:
+    return CHECKS[name].judge(output, BUILD, BOARD)
+
+
+GOOD = {
+    "architecture": "aarch64\n",
+    "userland_bits": "32\narmhf\n",
+    "release": "6.12.117-pi64\r\n",
+    "build_id": NOTES,
+    "modules_dep": "1432\n",
+    "vermagic": "dummy.ko 6.12.117-pi64 SMP mod_unload aarch64\nloop.ko.xz 6.12.117-pi64 SMP mod_unload aarch64\n",
+    "modules_load": "dummy 0 0\nloop 0 1\nsnd-bcm2835 0 -\n",
+    "kernel_log": "[    0.000000] Booting Linux on physical CPU 0x0\n[    1.0] Waiting for root device x...\n",
+}
+BAD = [  # check, output, kind and fault of its first objection
+    ("architecture", "armv7l\n", "wrong-kernel", "DEPLOY"),
+    ("architecture", "", "wrong-kernel", "DEPLOY"),
+    ("userland_bits", "64\narm64\n", "userland", "LAB"),
+    ("userland_bits", "32\n", "userland", "LAB"),
+    ("release", "6.1.21-v8+\n", "wrong-kernel", "DEPLOY"),
+    ("build_id", NOTES.replace("01 23 45 67 89", "ff 23 45 67 89"), "wrong-kernel", "DEPLOY"),
+    ("build_id", "od: /sys/kernel/notes: No such file or directory", "wrong-kernel", "DEPLOY"),
+    ("build_id", NOTES[:-30], "wrong-kernel", "DEPLOY"),
+    ("modules_dep", "0\n", "modules-missing", "DEPLOY"),
+    ("modules_dep", "no /lib/modules/6.12.117-pi64/modules.dep\n", "modules-missing", "DEPLOY"),
+    ("vermagic", "dummy.ko 6.12.116 SMP mod_unload aarch64\n", "module-mismatch", "DEPLOY"),
+    ("vermagic", "dummy.ko \n", "module-mismatch", "DEPLOY"),
+    ("vermagic", "", "modules-missing", "DEPLOY"),
+    ("modules_load", "dummy 0 0\nloop 0 0\n", "modules-missing", "DEPLOY"),
+    (
+        "modules_load",
+        "dummy 1 - modprobe: ERROR: could not insert 'dummy': Exec format error",
+        "module-mismatch",
+        "DEPLOY",
+    ),
+    ("modules_load", "dummy 1 - modprobe: ERROR: could not insert 'dummy': Invalid argument", "module-load", "KERNEL"),
+    ("kernel_log", "[    3.0] WARNING: CPU: 0 PID: 1 at mm/slub.c:5 foo+0x1/0x2", "warning", "KERNEL"),
+    ("kernel_log", "[    3.0] hwmon hwmon1: Undervoltage detected!", "under-voltage", "LAB"),
+]
+
+
+def test_every_check_is_asked_something_good() -> None:
+    assert set(GOOD) == set(CHECKS)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_good_answer_meets_no_objection(name: str) -> None:
+    assert judged(name, GOOD[name]) == []
+
+
+@pytest.mark.parametrize(("name", "output", "kind", "fault"), BAD)
+def test_a_bad_answer_meets_one(name: str, output: str, kind: str, fault: str) -> None:
+    first = judged(name, output)[0]
+    assert (first.kind, first.fault, first.severity in {"warning", "error"}) == (kind, fault, True)
+
+
+def test_a_module_that_misses_its_hardware_is_no_fault() -> None:
+    answers = "dummy 1 - modprobe: ERROR: could not insert 'dummy': No such device\nloop 0 0\nsnd-bcm2835 0 0\n"
+    assert judged("modules_load", answers) == []
+
+
+def test_a_32_bit_userland_may_be_without_dpkg() -> None:
+    assert judged("userland_bits", "32\nno dpkg\n") == []
+
+
+def test_checks_come_in_the_guides_order() -> None:
+    assert list(CHECKS) == [
+        "architecture", "userland_bits", "release", "build_id", "modules_dep", "vermagic", "modules_load", "kernel_log",
+    ]  # fmt: skip
+
+
+def test_a_32_bit_userland_is_not_asked_of_a_64_bit_one() -> None:
+    assert CHECKS["userland_bits"].unfit({"userland64"}) == "not for userland64"
+    assert CHECKS["userland_bits"].unfit({"wifi"}) == ""
+
+
+@pytest.mark.parametrize("check", load_all(), ids=lambda check: check.name)
+def test_a_command_is_one_line_that_a_shell_accepts(check) -> None:
+    command = check.command(BUILD)
+    assert "\n" not in command
+    assert len(command) < 1000  # a tty in canonical mode takes 4095 bytes
+    assert subprocess.run(["sh", "-n", "-c", command], check=False).returncode == 0
+    assert check.summary.endswith(".")
+
+
+def test_the_module_loop_answers_one_line_a_module(tmp_path: Path) -> None:
+    """The very script, with the three programs it calls replaced."""
+    modules = tmp_path / "lib/modules/R"
+    modules.mkdir(parents=True)
+    for name in ("good.ko", "bad-one.ko.xz", "stuck.ko"):
+        (modules / name).touch()
+    (tmp_path / "proc-modules").touch()
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, body in (
+        ("uname", "echo R"),
+        ("modprobe", 'case "$*" in bad-one) echo "modprobe: ERROR: two  words"; exit 1;; "-r stuck") exit 1;; esac'),
+    ):
+        (programs / name).write_text(f"#!/bin/sh\n{body}\n")
+        (programs / name).chmod(0o755)
+    script = shlex.split(modules_load.COMMAND)[3]
+    script = script.replace("/lib/modules", f"{tmp_path}/lib/modules").replace(
+        "/proc/modules", f"{tmp_path}/proc-modules"
+    )
+    env = {"PATH": f"{programs}:/usr/bin:/bin"}
+    said = subprocess.run(["sh", "-c", script], env=env, capture_output=True, text=True, check=True).stdout
+    assert said.splitlines() == ["bad-one 1 - modprobe: ERROR: two words", "good 0 0", "stuck 0 1"]
+
+
+def test_the_build_id_is_found_among_other_notes() -> None:
+    assert build_id.build_id(NOTES) == BUILD_ID
