@@ -1,4 +1,6 @@
-"""The exception tree, split by whose fault it is::
+"""The exception tree, split by whose fault it is.
+
+::
 
     Pi64Error                 message, hint, evidence; never a traceback for the user
     |-- UsageError            what was asked for: an option, lab.yaml, a file the user named     -> pytest error, exit 2
@@ -89,7 +91,7 @@ class CommandFailed(TargetError):
 
 
 class CheckFailed(TargetError):
-    """The kernel gave a wrong answer, or complained on the console; carries the findings, which say whose fault it is."""
+    """The kernel answered wrongly, or complained on the console; carries the findings, which say whose fault it is."""
 
     def __init__(self, target: str, asked: str, findings: Sequence[Finding], *, hint: str = "") -> None:
         super().__init__(

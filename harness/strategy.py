@@ -52,8 +52,8 @@ class Assignment:
 class RaspberryPiStrategy(Strategy):
     """Brings a board to a rung and keeps what happened on the way.
 
-    ``transition`` climbs, ``reboot`` and ``cold_boot`` go round once. A boot that fails leaves a BootRecord, and the next
-    transition starts from ``off``; after a LabError every further transition raises that first error again, at once.
+    ``transition`` climbs, ``reboot`` and ``cold_boot`` go round once. A boot that fails leaves a BootRecord, and the
+    next transition starts from ``off``; after a LabError each further one raises that first error again, at once.
     """
 
     bindings = {"power": PowerProtocol, "console": ConsoleProtocol, "medium": {DeployProtocol, None}}  # noqa: RUF012
@@ -85,8 +85,8 @@ class RaspberryPiStrategy(Strategy):
     def transition(self, status: Status | str) -> list[str]:
         """Climb (or fall) to *status*; return the rungs passed, the last one included.
 
-        Raises LabError for the bench, DeployError for what cannot be deployed, BootFailed when a shell is wanted and the
-        board has not come to its login; ``booted`` itself does not raise for that: look at ``boot``.
+        Raises LabError for the bench, DeployError for what cannot be deployed, BootFailed when a shell is wanted and
+        the board has not come to its login; ``booted`` itself does not raise for that: look at ``boot``.
         """
         wanted = _rung(status)
         if self._fault:
@@ -99,7 +99,7 @@ class RaspberryPiStrategy(Strategy):
             raise
 
     def force(self, status: Status | str) -> None:
-        """Believe that the board is on *status* already (labgrid's ``--lg-initial-state``): attach, change nothing."""
+        """Believe that the board is on *status* already (``--lg-initial-state``): attach, change nothing."""
         self.status = _rung(status)
         if self.status > Status.deployed:
             self._listen()
@@ -107,7 +107,7 @@ class RaspberryPiStrategy(Strategy):
             self._open_shell(position=None)
 
     def reboot(self) -> BootRecord:
-        """Restart from the shell with the power left on, and watch it come back to its login; the shell is gone then."""
+        """Restart from the shell with the power left on, and watch it come back to its login."""
         assert self.shell is not None, "a reboot is asked for in a shell"
         recorder = self._listen()
         position = recorder.position
@@ -136,7 +136,7 @@ class RaspberryPiStrategy(Strategy):
             self.target.activate(self.power)
             self.power.off()
         except (LabError, ExecutionError, OSError) as error:
-            self.logger.error("%s: the power could not be switched off: %s", self.target.name, error)
+            self.logger.error("%s: the power could not be switched off: %s", self.target.name, error)  # noqa: TRY400
 
     def close(self) -> None:
         """Power off, stop listening, let the drivers go."""

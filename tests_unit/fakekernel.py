@@ -1,6 +1,6 @@
 """A kernel of a few hundred bytes: prints a text on the PL011, then obeys single keys, hangs, resets or powers off.
 
-It has a real arm64 Image header, so firmware and QEMU take it for a kernel; it answers in QEMU within 0.2 s of power-on.
+It has a real arm64 Image header, so firmware and QEMU take it for a kernel; it answers within 0.2 s of power-on.
 Keys: ``r`` resets through the watchdog block, ``p`` powers off the way bcm2835_wdt does, any other is echoed.
 """
 

@@ -4,10 +4,12 @@ from pathlib import Path, PurePosixPath
 
 import fakekernel
 import libfdt
-from card.conftest import MIB, make_card
+from smallcard import MIB, make_card
 
+from harness.card.ext4 import Ext4Partition
 from harness.card.fat import FatPartition
 
+ARM_PROGRAM = b"\x7fELF\x01\x01\x01" + bytes(9) + b"\x02\x00\x28\x00"  # the head of a 32-bit program for Arm
 CONFIG = "arm_64bit=1\nenable_uart=1\ndtoverlay=disable-bt\n"
 DTB = {"bcm2837": "bcm2710-rpi-3-b.dtb", "bcm2711": "bcm2711-rpi-4-b.dtb"}
 
@@ -27,6 +29,7 @@ def make(path: Path, kernel: bytes | None, *, config: str = CONFIG, soc: str = "
     make_card(path, fat_mib=16, root_mib=8)
     with path.open("r+b") as file:
         file.truncate(64 * MIB)
+    Ext4Partition(path, 17 * MIB).write({PurePosixPath("/bin/sh"): ARM_PROGRAM})
     put(path, "start4.elf", b"stub", "start.elf", b"stub", DTB[soc], dtb(), "cmdline.txt", b"console=serial0,115200\n")
     put(path, "config.txt", config.encode())
     if kernel is not None:

@@ -1,4 +1,4 @@
-"""Where a target's card lies when the card is an image file; the labgrid resource that deploy and the virtual Pi share."""
+"""Where a target's card lies when it is an image file; the labgrid resource that deploy and the virtual Pi share."""
 
 from pathlib import Path
 

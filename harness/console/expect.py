@@ -7,10 +7,10 @@ from pexpect.spawnbase import SpawnBase
 
 from harness.console.recorder import Recorder
 
-WINDOW = 8192  # bytes searched back for a pattern: longer than any prompt or frame header, so that long output stays linear
+WINDOW = 8192  # bytes searched back for a pattern, longer than any prompt or frame header: long output stays linear
 
 
-class ConsoleExpect(SpawnBase):  # type: ignore[misc]
+class ConsoleExpect(SpawnBase):  # type: ignore[type-arg]  # generic in its stubs only
     """A pexpect session that starts at the present end of the recording; ``expect`` and friends as pexpect has them.
 
     A line that is lost is a LabError out of any read.

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace, TracebackType
+from types import SimpleNamespace
 from typing import Any, BinaryIO, Self
 
 from labgrid.step import StepEvent, steps
@@ -43,7 +43,7 @@ class Recorder:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -110,8 +110,12 @@ class Recorder:
                 while not self._stop.is_set():
                     self._take(raw, stamped)
             except Exception as error:  # noqa: BLE001 - whatever a driver raises: the line is lost, and the readers must know
-                lost = error if isinstance(error, LabError) else LabError(
-                    f"{self.name}: the serial line is lost: {error}", hint="is the adapter still plugged in?"
+                lost = (
+                    error
+                    if isinstance(error, LabError)
+                    else LabError(
+                        f"{self.name}: the serial line is lost: {error}", hint="is the adapter still plugged in?"
+                    )
                 )
                 with self._lock:
                     self._lost = lost

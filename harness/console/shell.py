@@ -24,20 +24,27 @@ LINE_LIMIT = 3500  # characters; the tty's line discipline takes 4,095 and drops
 ASK_AGAIN_S = 4.0  # without an answer the request, or the answer, may have been lost; asking again is harmless
 READY_TIMEOUT_S = 20.0
 
-# The markers are computed by the shell, so that the echo of these lines cannot be mistaken for the answer. The first line
-# goes alone: readline has by then taken what came behind it, and drops it when it is switched off.
+# The markers are computed by the shell, so that the echo of these lines cannot be mistaken for the answer. The first
+# line goes alone: readline would by then have taken what came behind it, and drop it when it is switched off.
 QUIET = (
-    " set +o emacs 2>/dev/null; set +o history 2>/dev/null; stty -echo; PS1='pi64$ ' PS2= PROMPT_COMMAND= TERM=dumb; export TERM;"
+    " set +o emacs 2>/dev/null; set +o history 2>/dev/null; stty -echo;"
+    " PS1='pi64$ ' PS2= PROMPT_COMMAND= TERM=dumb; export TERM;"
     " printf '\\n<pi64 %s>\\n' $((40+1))-quiet"
 )
 TEACH = (
     " _d=$(mktemp -d /dev/shm/pi64.XXXXXX 2>/dev/null || mktemp -d); _i= _s= _c=",
-    " _g(){ printf '\\n<pi64 out %s %s %s>\\n' \"$_i\" \"$_s\" \"$(md5sum <$_d/o)\"; base64 $_d/o;"
-    " printf '<pi64 end %s>\\n' \"$_i\"; }",
-    " _p(){ if [ \"$1\" != \"$_i\" ]; then _e=$(printf %s \"$_c\"|base64 -d 2>/dev/null; echo .); _e=${_e%.}; _c=;"
-    " case $(printf %s \"$_e\"|md5sum) in \"$2\"*) ;; *) printf '\\n<pi64 bad %s>\\n' \"$1\"; return;; esac;"
-    " _i=$1; printf '\\n<pi64 run %s>\\n' \"$1\"; (eval \"$_e\") >$_d/o 2>&1 </dev/null; _s=$?; fi; _g; }",
-    " printf '\\n<pi64 %s>\\n' $((40+2))-ready",
+    # Answer: status and sum of the output, the output, the end.
+    (
+        r""" _g(){ printf '\n<pi64 out %s %s %s>\n' "$_i" "$_s" "$(md5sum <$_d/o)"; base64 $_d/o;"""
+        r""" printf '<pi64 end %s>\n' "$_i"; }"""
+    ),
+    # Run: a number that is new, if what was typed has the sum it should have; then answer.
+    (
+        r""" _p(){ if [ "$1" != "$_i" ]; then _e=$(printf %s "$_c"|base64 -d 2>/dev/null; echo .); _e=${_e%.}; _c=;"""
+        r""" case $(printf %s "$_e"|md5sum) in "$2"*) ;; *) printf '\n<pi64 bad %s>\n' "$1"; return;; esac;"""
+        r""" _i=$1; printf '\n<pi64 run %s>\n' "$1"; (eval "$_e") >$_d/o 2>&1 </dev/null; _s=$?; fi; _g; }"""
+    ),
+    r" printf '\n<pi64 %s>\n' $((40+2))-ready",
 )
 ANSWER = re.compile(rb"<pi64 (?:(bad|run|end) (\d+)|out (\d+) (\d+) ([0-9a-f]{32})[^>]*)>")
 
@@ -119,7 +126,8 @@ class Shell:
                 head = None
                 self._console.sendline(b"\x15 _g") if acknowledged else self._type(command)
                 continue
-            match: re.Match[bytes] = self._console.match
+            match = self._console.match
+            assert isinstance(match, re.Match)
             kind, number = match[1] or b"out", int(match[2] or match[3])
             if number != self._number:
                 continue
@@ -130,7 +138,7 @@ class Shell:
             elif kind == b"out":
                 acknowledged, head = True, match
             else:
-                output = _decode(self._console.before, head[5]) if head else None
+                output = _decode(self._console.before or b"", head[5]) if head else None
                 if output is not None and head is not None:
                     return output, int(head[4])
                 self._console.sendline(b"\x15 _g")

@@ -19,7 +19,7 @@ LOOP_BANNERS = 3  # kernel banners in one boot: it resets itself before the logi
 
 @attrs.frozen
 class Deadlines:
-    """How long a boot may take, in seconds from power-on to the first line of each stage, and how long it may be silent."""
+    """Seconds from power-on to the first line of each stage, at most, and how long a board may be silent."""
 
     firmware: float = 30.0
     kernel: float = 60.0
@@ -58,6 +58,7 @@ class BootWatch:
         self._findings: list[Finding] = []
         self._tail: list[str] = []
         self._warm = started is None
+        self._begins = not self._warm
 
     @property
     def line_position(self) -> int:
@@ -65,7 +66,7 @@ class BootWatch:
         return self._position - len(self._line)
 
     def run(self, *, progress: Progress = silent) -> BootRecord:
-        """Watch until the login prompt, a death string, a boot loop, silence or a deadline; LabError if the line dies."""
+        """Watch until login prompt, death string, boot loop, silence or a deadline; LabError if the line dies."""
         while not (reason := self._over()):
             self._listen(POLL_S)
             progress(f"booting: stage {self._boot.last_stage}, {self._recorder.now - self._opened:.0f} s")
@@ -93,22 +94,29 @@ class BootWatch:
             self._position += len(rest)
             self._line += rest
             # A login prompt has no line end; the tracker may be fed a line again when more of it has come.
-            self._tracker.feed(self._line_at, self._line.decode(errors="replace"), number=self._line_number)
+            self._track(self._line.decode(errors="replace"))
 
     def _stamp(self) -> None:
         if not self._line:
             self._line_at = self._recorder.time_at(self._position)
 
     def _finish_line(self, line: str) -> None:
-        self._tracker.feed(self._line_at, line, number=self._line_number)
+        self._track(line)
         self._findings += self._scanner.feed(line)
         self._line_number += 1
         self._tail = [*self._tail[-TAIL_LINES:], line] if line.strip() else self._tail
 
+    def _track(self, line: str) -> None:
+        """Feed the stage tracker; after a ``reboot`` not before the new system's first line."""
+        if not self._begins and not {"firmware", "kernel"}.isdisjoint(StageTracker().feed(0.0, line)):
+            self._begins = True
+        if self._begins:
+            self._tracker.feed(self._line_at, line, number=self._line_number)
+
     def _over(self) -> str:
         """Return why there is nothing more to wait for; ``login`` for the good reason, empty while there is."""
         boot = self._boot
-        if "login" in boot.stages and (not self._warm or "kernel" in boot.stages):
+        if "login" in boot.stages:
             return "login"
         for finding in [*self._findings, *filter(None, [self._scanner.pending])]:
             if finding.severity == "fatal":

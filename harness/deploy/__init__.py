@@ -1,4 +1,4 @@
-"""Ways to get a kernel onto a board's medium, one file each, behind one protocol; a new file registers its labgrid driver."""
+"""Ways to get a kernel onto a board's medium, one file each, behind one protocol; each registers its labgrid driver."""
 
 import importlib
 import pkgutil

@@ -67,13 +67,17 @@ class CardImageDriver(Driver, DeployProtocol):
         boot = {str(file.path): hashlib.sha256(file.read()).hexdigest() for file in files.files}
         modules = _digests(files.modules_root)
         before = self._list()
+        if before and self._hidden(set(before["boot"]) - set(boot)):
+            before = None
         if before is None:
             progress("copying the base image")
             with self._anew() as card:
                 self._write(card, files, boot, modules, {"boot": {}, "modules": {}}, progress)
             written = [*boot, *modules]
         else:
-            written = [name for kind, now in (("boot", boot), ("modules", modules)) for name in _differ(before[kind], now)]
+            written = [
+                name for kind, now in (("boot", boot), ("modules", modules)) for name in _differ(before[kind], now)
+            ]
             if written or set(before["boot"]) - set(boot) or set(before["modules"]) - set(modules):
                 self._list_file.unlink()
                 self._write(self.slot.path, files, boot, modules, before, progress)
@@ -118,6 +122,13 @@ class CardImageDriver(Driver, DeployProtocol):
             beside.replace(card)
         finally:
             beside.unlink(missing_ok=True)
+
+    def _hidden(self, names: set[str]) -> bool:
+        """Tell whether one of *names*, which go now, lies over a file of the stock system, which must come back."""
+        return bool(names) and any(
+            str(path).lower() in {name.lower() for name in names}
+            for path in FatPartition(self.base.path, self.base.boot_offset).sizes()
+        )
 
     @property
     def _list_file(self) -> Path:

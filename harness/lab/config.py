@@ -15,9 +15,8 @@ import attrs
 import yaml
 from labgrid.factory import target_factory
 
-import harness.strategy
-import harness.virtual.board
-from harness import boards, deploy
+import harness.lab.drivers  # noqa: F401 - so that labgrid's factory knows our classes
+from harness import boards
 from harness.errors import ConfigError, UsageError
 from harness.lab.options import TargetOptions
 
@@ -56,7 +55,6 @@ def load(path: Path) -> Lab:
 
 def parse(text: str, path: Path) -> Lab:
     """Check the text of a lab.yaml; *path* is for the messages."""
-    deploy.register()
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:

@@ -1,4 +1,4 @@
-"""What lab.yaml says about one target under ``options:``; the words of labgrid stand beside it and are not repeated here."""
+"""What lab.yaml says about one target under ``options:``; labgrid's own words stand beside it."""
 
 import os
 

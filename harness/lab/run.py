@@ -64,8 +64,7 @@ class Run:
     def note(self, **things: T) -> T:
         """Take one thing that became known, under its name; write it down, return it."""
         ((name, thing),) = things.items()
-        plain = attrs.asdict(thing, value_serializer=lambda _owner, _field, value: str(value) if isinstance(value, Path) else value)  # type: ignore[arg-type]
-        self._write(f"{name}.json", plain)
+        self._write(f"{name}.json", attrs.asdict(thing))  # type: ignore[arg-type]  # all of them are attrs values
         match thing:
             case KernelSource():
                 self._know(source=thing.origin, commit=thing.commit or "", dirty=thing.dirty)
@@ -126,7 +125,7 @@ class Run:
         self.save()
 
     def _write(self, name: str, value: Any) -> None:
-        host.write_atomic(self.folder / name, (json.dumps(value, indent=1, default=list) + "\n").encode())
+        host.write_atomic(self.folder / name, (json.dumps(value, indent=1, default=str) + "\n").encode())
 
 
 def _new_folder(parent: Path, name: str) -> Path:

@@ -29,11 +29,11 @@ ANSWER_TIMEOUT_S = 30.0  # of which QEMU's own start may take ten
 
 @target_factory.reg_driver
 @attr.s(eq=False)
-class VirtualPiDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtocol, ResetProtocol):  # type: ignore[misc]
+class VirtualPiDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtocol, ResetProtocol):
     """A virtual board in QEMU, with our own code as its firmware.
 
-    The card in its slot is a copy of the target's ``CardImage``, taken at each deploy: what the guest writes lasts for as
-    long as this driver is active, over reboots and power cuts, and never reaches the deployed card.
+    The card in its slot is a copy of the target's ``CardImage``, taken at the first power-on after each deploy: what
+    the guest writes lasts while this driver is active, over reboots and power cuts; the deployed card never sees it.
 
     Args:
         model: board model; by default the ``model`` option of the target
@@ -60,26 +60,26 @@ class VirtualPiDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtocol
 
     # --- labgrid's life cycle -----------------------------------------------------------------------------------------
     def on_activate(self) -> None:
-        """Start the board's process, or join the detached one that runs already."""
-        if self.detached and self._join():
-            return
-        self._start()
+        """Start the board's process; of a detached board, join the one that runs, if one does."""
+        if self.detached:
+            self._join()
+        else:
+            self._start()
 
     def on_deactivate(self) -> None:
         """Let go of the board; unless it is detached its process ends, and with it QEMU and the copy of the card."""
         if self._control and not self.detached:
             with contextlib.suppress(LabError, OSError):
                 self._ask("quit")
-        for end in (self._line, self._control):
-            if end:
-                end.close()
-        self._line = self._control = self._inserted = None
+        self._hang_up()
 
     # --- power and reset ----------------------------------------------------------------------------------------------
     @Driver.check_active
     @step()
     def on(self) -> None:
         """Switch on; returns when QEMU runs. LabError with QEMU's own words when it does not."""
+        if self._control is None:
+            self._start()
         self._connect_line()
         self._insert()
         self._ask("on")
@@ -87,8 +87,13 @@ class VirtualPiDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtocol
     @Driver.check_active
     @step()
     def off(self) -> None:
-        """Cut the power."""
+        """Cut the power; the process of a detached board ends with that."""
+        if self._control is None:
+            return
         self._ask("off")
+        if self.detached:
+            self._ask("quit")
+            self._hang_up()
 
     @Driver.check_active
     @step()
@@ -107,7 +112,7 @@ class VirtualPiDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtocol
     @Driver.check_active
     def get(self) -> bool:
         """Return whether the power is on; a board that powered itself off still has power, as on iron."""
-        return bool(self.status()["state"] != "off")
+        return self._control is not None and self.status()["state"] != "off"
 
     @Driver.check_active
     def status(self) -> dict[str, Any]:
@@ -115,7 +120,7 @@ class VirtualPiDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtocol
         return self._ask("status")
 
     # --- console ------------------------------------------------------------------------------------------------------
-    def _read(self, size: int = 1, timeout: float = 0.0, max_size: int | None = None) -> bytes:
+    def _read(self, size: int = 1, timeout: float = 0.0, max_size: int | None = None) -> bytes:  # noqa: ARG002
         """Return what is there, after at most *timeout* s; LabError when the board's process or QEMU is gone."""
         line = self._line
         if line is None or not select.select([line], [], [], timeout)[0]:
@@ -162,25 +167,32 @@ class VirtualPiDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtocol
 
     def _insert(self) -> None:
         """Put a copy of the target's card into the slot if the card is not the one that was copied last."""
-        card = self.slot.path
+        card: Path = self.slot.path
         if not card.exists():
-            raise LabError(f"{self.target.name}: no card image {card}", hint="deploy first: the card is made by a deploy")
+            raise LabError(
+                f"{self.target.name}: no card image {card}", hint="deploy first: the card is made by a deploy"
+            )
         now = (str(card), card.stat().st_size, card.stat().st_mtime_ns)
         if now != self._inserted and self.status()["state"] == "off":
             self._ask("insert", card=str(card.absolute()))
             self._inserted = now
 
-    def _join(self) -> bool:
-        """Connect to a detached board that runs already; False when there is none."""
+    def _join(self) -> None:
+        """Connect to a detached board if one runs; else this target is off."""
         try:
             self._connect(self._fixed_folder())
         except OSError:
-            return False
-        return True
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        for end in (self._line, self._control):
+            if end:
+                end.close()
+        self._line = self._control = self._inserted = None
 
     def _fixed_folder(self) -> Path:
         """Where the process of a detached board can be found again."""
-        return host.cache_dir("boards") / self.target.name
+        return host.cache_dir("boards") / str(self.target.name)
 
     def _connect(self, folder: Path) -> None:
         self._folder = folder

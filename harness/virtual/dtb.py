@@ -7,8 +7,8 @@ from harness.model import BoardProfile
 
 GROW_BYTES = 8192  # room for the properties that the firmware adds
 
-# QEMU's raspi4b has no HDMI block: whoever touches its registers gets a synchronous external abort, and the panic would
-# look like the kernel's fault. Nodes are named by register address, for the name differs between mainline and downstream.
+# QEMU's raspi4b has no HDMI block: whoever touches its registers gets a synchronous external abort, and the panic
+# would look like the kernel's fault. Nodes are named by address, for names differ between mainline and downstream.
 ABSENT = {
     "bcm2711": (
         "7ef00100",  # brcmstb-l2-intc: panics in brcmstb_l2_intc_of_init
@@ -25,7 +25,7 @@ CARD_HOST = {"bcm2711": "7e300000"}
 
 
 def fix_up(dtb: bytes, board: BoardProfile, *, serial: int, partition: int = 1, tryboot: bool = False) -> bytes:
-    """Return *dtb* as this virtual board's kernel gets it: absent devices disabled, the firmware's own properties added.
+    """Return *dtb* as this virtual board's kernel gets it: absent devices off, the firmware's own properties added.
 
     *serial* is the board's 64-bit serial number, *partition* the one it booted from. Raises DeployError if *dtb* is no
     flattened device tree.
@@ -64,7 +64,7 @@ def apply_overlay(dtb: bytes, overlay: bytes) -> bytes:
 
 def _paths_at(tree: libfdt.Fdt, address: str) -> list[str]:
     """Return the paths of all nodes with the unit address *address*; several drivers may share one."""
-    paths = []
+    paths: list[str] = []
     offset, depth = 0, 0
     while True:
         offset, depth = tree.next_node(offset, depth, [libfdt.FDT_ERR_NOTFOUND]) if depth >= 0 else (-1, -1)

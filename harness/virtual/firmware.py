@@ -1,46 +1,20 @@
 """Our own code in the part of the VideoCore: from a card to what lies in RAM when the Arm cores start."""
 
-from collections.abc import Collection
-from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import attrs
 
 from harness.bootfs import cmdline_txt, firmware
 from harness.bootfs.messages import log_lines
-from harness.bootfs.partition import clean
 from harness.bootfs.planned import FirmwarePlan
 from harness.card import layout
 from harness.card.fat import FatPartition
+from harness.card.files import CardFiles
 from harness.model import BoardProfile
 from harness.virtual import dtb
 from harness.virtual.qemu import BootImage
 
-SERIAL = 0x10000000_50495634  # the serial number of every virtual board: "PIV4" in ASCII, so that none is taken for iron
-
-
-class CardFiles:
-    """The boot partition of a card image, as ``bootfs`` wants to read it; one look at the card per power-on."""
-
-    def __init__(self, fat: FatPartition) -> None:
-        self._fat = fat
-
-    @cached_property
-    def _names(self) -> dict[str, PurePosixPath]:
-        return {str(path).lower(): path for path in self._fat.sizes()}
-
-    def read(self, name: str) -> bytes | None:
-        """Return the content of file *name*, or None when there is none."""
-        path = self._names.get(clean(name).lower())
-        return None if path is None else self._fat.read(path)
-
-    def exists(self, name: str) -> bool:
-        """Tell whether there is a file *name*."""
-        return clean(name).lower() in self._names
-
-    def names(self) -> Collection[str]:
-        """Return the names of all files."""
-        return tuple(map(str, self._names.values()))
+SERIAL = 0x10000000_50495634  # of every virtual board: "PIV4" in ASCII, so that none is taken for iron
 
 
 @attrs.frozen

@@ -12,10 +12,12 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from harness.errors import LabError, Pi64Error
 from harness.model import BoardProfile
 from harness.virtual import firmware, qemu
 
+TELNET = re.compile(rb"\xff(?:[\xfb-\xfe].|\xfa.*?\xff\xf0)", re.DOTALL)  # RFC 854: options, subnegotiations
 UNREAD_LIMIT = 16 * 2**20  # bytes; a listener this far behind is gone
 
 
@@ -38,14 +41,23 @@ class Serial:
 
     async def listener(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one listener until it hangs up; what it sends is typed."""
+        await self._serve(reader, writer, bytes)
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, typed: Callable[[bytes], bytes]
+    ) -> None:
         self._listeners.add(writer)
         with contextlib.suppress(ConnectionError, asyncio.CancelledError):
             while data := await reader.read(4096):
                 if self._board:
-                    self._board.write(data)
+                    self._board.write(typed(data))
                     await self._board.drain()
         self._listeners.discard(writer)
         writer.close()
+
+    async def caller(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a listener on TCP: labgrid-client calls microcom, which speaks telnet; its options are not typed."""
+        await self._serve(reader, writer, lambda data: TELNET.sub(b"", data))
 
     async def board(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve the board's end: QEMU connects anew at each boot."""
@@ -228,7 +240,7 @@ async def serve(pi: Pi, folder: Path, *, port: int | None) -> None:
         await asyncio.start_unix_server(pi.serial.board, folder / "uart"),
     ]
     if port is not None:
-        servers.append(await asyncio.start_server(pi.serial.listener, "127.0.0.1", port))
+        servers.append(await asyncio.start_server(pi.serial.caller, "127.0.0.1", port))
     print("ready", flush=True)  # noqa: T201 - the one line that whoever started this process waits for
     try:
         await control.quit.wait()

@@ -30,14 +30,16 @@ class BootImage:
     """Whether pins 8 and 10 of the header carry the mini-UART instead of the PL011."""
 
 
-def command(board: BoardProfile, image: BootImage, *, card: Path, console: Path, extra: tuple[str, ...] = ()) -> list[str]:
+def command(
+    board: BoardProfile, image: BootImage, *, card: Path, console: Path, extra: tuple[str, ...] = ()
+) -> list[str]:
     """Return QEMU's command line; the UART on pins 8 and 10 goes to the unix socket *console*, the other one nowhere.
 
     ``-no-reboot`` hands each guest reset back to the firmware model, which reads the card again; without it QEMU would
     restart the kernel that it has in memory, whatever lies on the card by then.
     """
     if board.qemu is None:
-        raise LabError(f"QEMU has no machine for {board.name}", hint="use a model with a [qemu] section: rpi-3-b, rpi-4-b")
+        raise LabError(f"QEMU has no machine for {board.name}", hint="models that it has: rpi-3-b, rpi-4-b")
     # fmt: off
     argv = [
         host.find("qemu-system-aarch64"),
@@ -52,6 +54,7 @@ def command(board: BoardProfile, image: BootImage, *, card: Path, console: Path,
         "-qmp", "stdio",
         "-display", "none",
         "-no-reboot",
+        "-S",  # a guest that resets before the monitor listens would go unheard
     ]
     # fmt: on
     if image.initrd:
@@ -66,28 +69,24 @@ class Qemu:
         self._process = process
         self._reason = ""
         self._said = b""
-        self._greeted = asyncio.Event()
+        self._running = asyncio.Event()
         self._tasks = [asyncio.create_task(self._monitor()), asyncio.create_task(self._listen())]
 
     @classmethod
     async def start(cls, argv: list[str]) -> "Qemu":
-        """Start QEMU and return once its monitor answers; LabError with QEMU's own words if it does not."""
+        """Start QEMU and return once the board runs; LabError with QEMU's own words if it does not."""
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             *argv, stdin=pipe, stdout=pipe, stderr=pipe, preexec_fn=_die_with_parent, start_new_session=True
         )
         self = cls(process)
-        greeted, ended = asyncio.create_task(self._greeted.wait()), asyncio.create_task(process.wait())
-        done, _ = await asyncio.wait(
-            {greeted, ended}, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
-        )
-        greeted.cancel()
-        if not self._greeted.is_set():
+        running, ended = asyncio.create_task(self._running.wait()), asyncio.create_task(process.wait())
+        done, _ = await asyncio.wait({running, ended}, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+        running.cancel()
+        if not self._running.is_set():
             await self.kill()
             fact = f"ended with status {process.returncode}" if ended in done else f"silent for {START_TIMEOUT_S:g} s"
-            raise LabError(
-                f"QEMU did not start: {fact}", evidence=self.words, hint=f"try by hand: {shlex.join(argv)}"
-            )
+            raise LabError(f"QEMU did not start: {fact}", evidence=self.words, hint=f"try by hand: {shlex.join(argv)}")
         ended.cancel()
         return self
 
@@ -97,7 +96,7 @@ class Qemu:
         return tuple(self._said.decode(errors="replace").splitlines()[-5:])
 
     async def wait(self) -> str:
-        """Wait for the end; ``guest-reset``, ``guest-shutdown``, or ``died`` when QEMU ended for no reason of the guest."""
+        """Wait for the end; ``guest-reset``, ``guest-shutdown``, or ``died``, when it was not the guest's doing."""
         await asyncio.gather(self._process.wait(), *self._tasks)
         return self._reason or "died"
 
@@ -115,12 +114,12 @@ class Qemu:
     async def _monitor(self) -> None:
         assert self._process.stdout is not None
         assert self._process.stdin is not None
-        self._process.stdin.write(b'{"execute": "qmp_capabilities"}\n')
+        self._process.stdin.write(b'{"execute": "qmp_capabilities"}\n{"execute": "cont"}\n')
         async for line in self._process.stdout:
             with contextlib.suppress(json.JSONDecodeError):
                 message = json.loads(line)
-                if "QMP" in message:
-                    self._greeted.set()
+                if message.get("event") == "RESUME":
+                    self._running.set()
                 elif message.get("event") == "SHUTDOWN":
                     self._reason = _guests(message.get("data", {}))
 
@@ -136,7 +135,7 @@ def _guests(data: dict[str, object]) -> str:
 
 
 def _escape(path: Path) -> str:
-    """A comma ends a value in QEMU's option syntax; doubled it stands for itself."""
+    """Double the commas: a single one ends a value in QEMU's option syntax."""
     return str(path).replace(",", ",,")
 
 

@@ -2,13 +2,12 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
-import fakekernel
 import pytest
 import tinycard
 from labgrid import Target
+from processes import qemus, until
 
 from harness.card.slot import CardImage
 from harness.console.expect import ConsoleExpect
@@ -39,7 +38,7 @@ class Board:
         self.recorder = Recorder(self.driver, folder / "record")
         self.target = target
 
-    def __enter__(self) -> "Board":
+    def __enter__(self):
         self.target.activate(self.driver)
         self.recorder.start()
         self.console = ConsoleExpect(self.recorder, self.driver)
@@ -58,9 +57,7 @@ class Board:
         self.console.expect(PROMPT, timeout=10)
 
     def wait_for(self, state: str) -> None:
-        deadline = time.monotonic() + 5
-        while self.driver.status()["state"] != state:
-            assert time.monotonic() < deadline, self.driver.status()
+        until(lambda: self.driver.status()["state"] == state)
 
 
 def test_the_firmware_tells_what_it_loaded_and_the_kernel_follows(board) -> None:
@@ -150,11 +147,7 @@ def test_nothing_is_left_when_the_driver_is_deactivated(tmp_path, healthy_card) 
     with Board(tmp_path, healthy_card) as board:
         board.boot()
         folder, qemu = board.driver._folder, _qemu_of(board)
-    deadline = time.monotonic() + 5
-    while (folder.exists() or Path(f"/proc/{qemu}").exists()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not folder.exists()
-    assert not Path(f"/proc/{qemu}").exists()
+    until(lambda: not folder.exists() and not Path(f"/proc/{qemu}").exists())
 
 
 def test_a_pi_4_boots_too(tmp_path) -> None:
@@ -172,12 +165,4 @@ def test_what_a_32_bit_kernel_needs_is_told_instead_of_silence(board, tmp_path) 
 
 
 def _qemu_of(board) -> int:
-    """The QEMU whose console socket lies in the board's folder."""
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"qemu-system" in words[0] and any(str(board.driver._folder).encode() in word for word in words):
-            return int(entry.name)
-    raise AssertionError("no QEMU runs for this board")
+    return qemus(str(board.driver._folder))[0]

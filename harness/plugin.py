@@ -1,0 +1,335 @@
+"""The pytest plugin: each stage of the way from a kernel tree to a verdict is a fixture.
+
+``board``, ``kernel_source``, ``toolchain``, ``kernel``, ``boot_files``, ``dut``, ``boot``, ``shell``: a test asks for
+the one it needs, and gets those before it. labgrid's own plugin stays loaded, with its options and fixtures.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from _pytest.junitxml import xml_key
+from labgrid.pytestplugin.hooks import LABGRID_ENV_KEY
+
+from harness import boards, checks
+from harness.bootfs.compose import compose
+from harness.build import kernel as kernels
+from harness.build import source as sources
+from harness.build import toolchain as toolchains
+from harness.checks import Check
+from harness.console.shell import Shell
+from harness.deploy.modules import with_depmod
+from harness.errors import BootFailed, CheckFailed, Pi64Error, TargetError, UsageError
+from harness.image.choose import choose as choose_image
+from harness.lab import config as lab_config
+from harness.lab.config import Lab
+from harness.lab.options import TargetOptions
+from harness.lab.run import Run
+from harness.model import BaseImage, BoardProfile, BootFiles, BootRecord, KernelBuild, KernelSource, Toolchain
+from harness.progress import Progress
+from harness.report import junit, summary
+from harness.strategy import Assignment, RaspberryPiStrategy
+
+LAB = pytest.StashKey[Lab | None]()
+RUN = pytest.StashKey[Run]()
+DEFAULT = "virtual-rpi3"
+PLACEHOLDER = os.devnull  # where JUnit XML would go if there were no run; the run's folder is known later
+
+
+# --- options ---------------------------------------------------------------------------------------------------------
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what a user may choose; each option overrides the same word in lab.yaml."""
+    group = parser.getgroup("pi64", "pi64: 64-bit kernels on Raspberry Pi boards")
+    group.addoption("--board", metavar="NAME", default=DEFAULT, help="target of lab.yaml (default: %(default)s)")
+    group.addoption("--source", help="kernel source: folder, tarball, git URL, or package:PATTERN")
+    group.addoption("--ref", help="branch, tag or commit of a git source")
+    group.addoption("--toolchain", help="`system`, or a cross prefix")
+    group.addoption("--config", dest="kernel_config", metavar="DEFCONFIG", help="defconfig of the tree, or allnoconfig")
+    group.addoption("--fragment", action="append", metavar="NAME", help="config fragment: a name or a file; repeatable")
+    group.addoption("--image", metavar="FILE", help="base image: a Raspberry Pi OS .img or .img.xz")
+    group.addoption("--image-sha256", metavar="HEX", help="what the SHA-256 of --image must be")
+    group.addoption("--layout", choices=lab_config.CHOICES["layout"], help="where the kernel goes on the card")
+    group.addoption("--depmod", choices=lab_config.CHOICES["depmod"], help="who runs depmod; `target`: the guide's way")
+    group.addoption("--runs", metavar="DIR", default="runs", help="where records of runs go (default: %(default)s)")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Check lab.yaml as a whole and hand it to labgrid, which configures itself last."""
+    given = config.option.lg_env or os.environ.get("LG_ENV")
+    path = Path(given) if given else config.rootpath / "lab.yaml"
+    config.stash[LAB] = None
+    try:
+        if given or path.exists():
+            config.stash[LAB] = lab = lab_config.load(path)
+            config.option.lg_env = str(path)
+            if config.option.board != DEFAULT:
+                lab.target(config.option.board)
+    except Pi64Error as error:
+        raise pytest.UsageError(str(error)) from error
+    config.option.xmlpath = config.option.xmlpath or PLACEHOLDER
+    signal.signal(signal.SIGTERM, _terminated)
+
+
+def _terminated(number: int, _: Any) -> None:
+    """Take SIGTERM as Ctrl-C: every ``finally`` runs, the board goes off, the record is written."""
+    raise KeyboardInterrupt(f"signal {number}")
+
+
+def _options(config: pytest.Config) -> TargetOptions:
+    """Return what lab.yaml says about the chosen target, with the command line's words over it."""
+    lab = config.stash[LAB]
+    if lab is None:
+        raise UsageError(f"no lab.yaml in {config.rootpath}", hint="name one with --lg-env FILE")
+    given, option = lab.target(config.option.board), config.option
+    kernel = {"source": option.source, "ref": option.ref, "toolchain": option.toolchain, "config": option.kernel_config}
+    kernel["fragments"] = tuple(option.fragment) if option.fragment else None
+    image = {"file": option.image, "sha256": option.image_sha256}
+    own = {"layout": option.layout, "depmod": option.depmod}
+    return attrs.evolve(given, kernel=_over(given.kernel, kernel), image=_over(given.image, image), **_said(own))
+
+
+def _over(value: Any, words: dict[str, Any]) -> Any:
+    return attrs.evolve(value, **_said(words))
+
+
+def _said(words: dict[str, Any]) -> dict[str, Any]:
+    return {key: word for key, word in words.items() if word is not None}
+
+
+# --- the pipeline ----------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="session")
+def run(request: pytest.FixtureRequest) -> Run:
+    """The record of this run and the folder it lies in; written from the start, replaced as things become known."""
+    config = request.config
+    if RUN not in config.stash:
+        config.stash[RUN] = Run.begin(
+            config.rootpath / config.option.runs,
+            target=config.option.board,
+            model=_options(config).model,
+            argv=config.invocation_params.args,
+        )
+    return config.stash[RUN]
+
+
+@pytest.fixture(scope="session")
+def progress(request: pytest.FixtureRequest) -> Progress:
+    """Shows how long work gets on: one line that changes on a terminal, plain lines elsewhere."""
+    return Progress(request.config.pluginmanager.get_plugin("terminalreporter"))
+
+
+@pytest.fixture(scope="session")
+def target_options(request: pytest.FixtureRequest, run: Run) -> TargetOptions:  # noqa: ARG001 - the record comes first
+    """What is asked of the chosen target: lab.yaml, with the command line over it."""
+    return _options(request.config)
+
+
+@pytest.fixture(scope="session")
+def board(target_options: TargetOptions) -> BoardProfile:
+    """The board model of the chosen target."""
+    return boards.load(target_options.model)
+
+
+@pytest.fixture(scope="session")
+def kernel_source(target_options: TargetOptions, run: Run, progress: Progress) -> KernelSource:
+    """The kernel tree to build."""
+    wanted = target_options.kernel
+    return run.note(source=sources.open_tree(wanted.source, ref=wanted.ref, progress=progress))
+
+
+@pytest.fixture(scope="session")
+def toolchain(target_options: TargetOptions, run: Run) -> Toolchain:
+    """The compiler."""
+    return run.note(toolchain=toolchains.choose(target_options.kernel.toolchain))
+
+
+@pytest.fixture(scope="session")
+def kernel(
+    target_options: TargetOptions,
+    board: BoardProfile,
+    kernel_source: KernelSource,
+    toolchain: Toolchain,
+    run: Run,
+    progress: Progress,
+) -> KernelBuild:
+    """The kernel under test, built or from the cache."""
+    wanted = target_options.kernel
+    return run.note(
+        kernel=kernels.build(
+            kernel_source,
+            toolchain,
+            board,
+            config=wanted.config,
+            fragments=wanted.fragments,
+            progress=progress,
+            log=run.folder / "build.log",
+        )
+    )
+
+
+@pytest.fixture(scope="session")
+def base_image(target_options: TargetOptions, run: Run, progress: Progress) -> BaseImage:
+    """The system that lies under the kernel."""
+    wanted = target_options.image
+    account = target_options.login.account(run.target)
+    return run.note(
+        image=choose_image(
+            wanted.file,
+            sha256=wanted.sha256,
+            suite=wanted.suite,
+            username=account.user,
+            password=account.password,
+            progress=progress,
+        )
+    )
+
+
+@pytest.fixture(scope="session")
+def ladder(
+    request: pytest.FixtureRequest,
+    target_options: TargetOptions,
+    base_image: BaseImage,
+    run: Run,
+    progress: Progress,
+) -> Iterator[RaspberryPiStrategy]:
+    """The target's strategy, power off; off again at the end, whatever happens."""
+    strategy: RaspberryPiStrategy = request.config.stash[LABGRID_ENV_KEY].get_target(run.target).get_strategy()
+    account, deadlines = target_options.login.account(run.target), target_options.deadlines
+    strategy.prepare(Assignment(run.folder, account, deadlines, progress=progress), base_image)
+    run.watch(strategy)
+    try:
+        yield strategy
+    finally:
+        strategy.close()
+
+
+@pytest.fixture(scope="session")
+def boot_files(
+    target_options: TargetOptions, board: BoardProfile, kernel: KernelBuild, ladder: RaspberryPiStrategy
+) -> BootFiles:
+    """What goes onto the boot medium, composed with what the stock system has there."""
+    if target_options.depmod == "host":
+        kernel = attrs.evolve(kernel, modules_root=with_depmod(kernel.modules_root, kernel.release))
+    return compose(
+        kernel,
+        board,
+        ladder.stock(),
+        layout=target_options.layout,
+        root=target_options.root,
+        config_extra=target_options.config_txt,
+        cmdline_extra=target_options.cmdline,
+    )
+
+
+@pytest.fixture(scope="session")
+def dut(ladder: RaspberryPiStrategy, boot_files: BootFiles, run: Run) -> RaspberryPiStrategy:
+    """The board with the kernel under test deployed, and the power off."""
+    ladder.files = boot_files
+    ladder.transition("deployed")
+    run.note(deploy=ladder.manifest)
+    return ladder
+
+
+@pytest.fixture(scope="session")
+def boot(dut: RaspberryPiStrategy) -> BootRecord:
+    """The first boot of the kernel under test: a value, failed or not; the test that asks judges it."""
+    dut.transition("booted")
+    return dut.boot
+
+
+@pytest.fixture
+def shell(dut: RaspberryPiStrategy, boot: BootRecord) -> Shell:
+    """A shell on the running board; BootFailed for everybody if it has not come to its login."""
+    if not boot.reached:
+        raise BootFailed(boot)
+    dut.transition("shell")
+    assert dut.shell is not None
+    return dut.shell
+
+
+# --- checks ----------------------------------------------------------------------------------------------------------
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a test that asks for ``check`` every file of ``harness/checks``."""
+    if "check" in metafunc.fixturenames:
+        metafunc.parametrize("check", checks.load_all(), ids=lambda check: check.name)
+
+
+@pytest.fixture(scope="session")
+def features(request: pytest.FixtureRequest, board: BoardProfile, base_image: BaseImage, run: Run) -> frozenset[str]:
+    """What this board can do: its model's features, its target's, and the word size of its userland."""
+    lab = request.config.stash[LAB]
+    assert lab is not None
+    return board.features | lab.features[run.target] | {f"userland{base_image.userland_bits}"}
+
+
+@pytest.fixture
+def ask(shell: Shell, kernel: KernelBuild, board: BoardProfile, features: frozenset[str]) -> Callable[[Check], None]:
+    """Put a check's question to the running kernel; CheckFailed for a wrong answer, skipped where it does not apply."""
+
+    def put(check: Check) -> None:
+        if unfit := check.unfit(features):
+            pytest.skip(f"{check.name}: {unfit}")
+        output = shell.check(check.command(kernel), timeout=check.timeout_s)
+        if found := check.judge(output, kernel, board):
+            raise CheckFailed(shell.target, check.name, found)
+
+    return put
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Fail a test during which the kernel complained on the console."""
+    run = item.config.stash.get(RUN, None)
+    before = run.position() if run else 0
+    yield
+    if run and (complaints := run.complaints(since=before)):
+        asked = f"the kernel complained during {item.name}"
+        raise CheckFailed(run.target, asked, complaints, hint=f"full console log: {run.console}")
+
+
+# --- the record ------------------------------------------------------------------------------------------------------
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Whose fault it is decides the colour: the bench is an *error*, what is under test *failed*, in whatever phase."""
+    report = yield
+    error = call.excinfo.value if call.excinfo else None
+    if isinstance(error, Pi64Error):
+        report.longrepr = str(error)
+        if report.when != "teardown":
+            report.when = "call" if isinstance(error, TargetError) else "setup"
+    if RUN in item.config.stash and (report.when == "call" or report.outcome != "passed"):
+        item.config.stash[RUN].case(report, error)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Judge the run and write the last of its record, before pytest writes its JUnit XML."""
+    config = session.config
+    xml = config.stash.get(xml_key, None)
+    if RUN in config.stash:
+        run = config.stash[RUN]
+        record = run.finish()
+        for name, value in junit.properties(record):
+            if xml:
+                xml.add_global_property(name, value)
+        if xml and xml.logfile == PLACEHOLDER:
+            xml.logfile = str(run.folder / "junit.xml")
+    elif xml and xml.logfile == PLACEHOLDER:
+        config.pluginmanager.unregister(xml)
+        del config.stash[xml_key]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say the verdict first, then why, then where to look."""
+    if RUN in config.stash:
+        terminalreporter.section("pi64")
+        run = config.stash[RUN]
+        for line in summary.lines(attrs.evolve(run.record, console_log=os.path.relpath(run.console))):
+            terminalreporter.line(line)

@@ -1,0 +1,9 @@
+"""Every file of harness/checks is one question to the running kernel."""
+
+from collections.abc import Callable
+
+from harness.checks import Check
+
+
+def test_check(check: Check, ask: Callable[[Check], None]) -> None:
+    ask(check)
