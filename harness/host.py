@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.errors import LabError
+from harness.errors import LabError, Pi64Error
 
 Progress = Callable[[str], None]
 """Called with one short line of state every now and then during long work; shows it or drops it."""
@@ -75,7 +75,7 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     stdin: bytes = b"",
-    error: type[LabError] | type[Exception] = LabError,
+    error: type[Pi64Error] = LabError,
     accept: Collection[int] = (0,),
 ) -> bytes:
     """Run *command* to its end and return its standard output.
@@ -84,12 +84,13 @@ def run(
     last lines it said; a missing program raises LabError naming its package.
     """
     argv = [find(str(command[0])), *map(str, command[1:])]
-    done = subprocess.run(argv, cwd=cwd, env={**os.environ, **(env or {})}, input=stdin, capture_output=True, check=False)
+    environment = {**os.environ, **(env or {})}
+    done = subprocess.run(argv, cwd=cwd, env=environment, input=stdin, capture_output=True, check=False)
     if done.returncode not in accept:
         said = (done.stderr or done.stdout).decode(errors="replace").splitlines()[-8:]
         shown = shlex.join(map(str, command))
         message = f"`{shown[:300]}` returned {done.returncode}"
-        raise error(message, evidence=said) if issubclass(error, LabError) else error("\n".join([message, *said]))
+        raise error(message, evidence=said)
     return done.stdout
 
 

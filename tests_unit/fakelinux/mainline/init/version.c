@@ -1,0 +1,1 @@
+const char release[] = UTS_RELEASE;
