@@ -119,7 +119,9 @@ def run(request: pytest.FixtureRequest) -> Run:
 @pytest.fixture(scope="session")
 def progress(request: pytest.FixtureRequest) -> Progress:
     """Shows how long work gets on: one line that changes on a terminal, plain lines elsewhere."""
-    return Progress(request.config.pluginmanager.get_plugin("terminalreporter"))
+    plugins = request.config.pluginmanager
+    capture = plugins.get_plugin("capturemanager")
+    return Progress(plugins.get_plugin("terminalreporter"), *([capture.global_and_fixture_disabled] if capture else []))
 
 
 @pytest.fixture(scope="session")

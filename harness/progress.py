@@ -2,7 +2,9 @@
 
 import shutil
 import time
-from typing import Protocol
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
 
 REDRAW_S = 0.1
 PLAIN_S = 20.0  # between two lines of the same work in a log file
@@ -28,8 +30,11 @@ class Reporter(Protocol):
 class Progress:
     """Call it with one line of state; the part before the first colon says which work it is."""
 
-    def __init__(self, reporter: Reporter | None) -> None:
-        self._reporter = reporter
+    def __init__(
+        self, reporter: Reporter | None, uncaptured: Callable[[], AbstractContextManager[Any]] = nullcontext
+    ) -> None:
+        """Write to *reporter*, inside of *uncaptured*: pytest captures what is written while a fixture works."""
+        self._reporter, self._uncaptured = reporter, uncaptured
         self._work = ""
         self._shown = 0.0
 
@@ -42,8 +47,9 @@ class Progress:
         if work == self._work and now - self._shown < (REDRAW_S if terminal else PLAIN_S):
             return
         self._work, self._shown = work, now
-        if terminal:
-            self._reporter.rewrite(text[: shutil.get_terminal_size().columns - 1], erase=True)
-        else:
-            self._reporter.write_line(text)
-        self._reporter.flush()
+        with self._uncaptured():
+            if terminal:
+                self._reporter.rewrite(text[: shutil.get_terminal_size().columns - 1], erase=True)
+            else:
+                self._reporter.write_line(text)
+            self._reporter.flush()

@@ -96,6 +96,10 @@ def test_a_green_run_leaves_a_whole_record(bench) -> None:
     assert bench.record["release"] in (bench.folder / "console.log").read_text()
 
 
+def test_long_work_shows_progress_in_plain_lines_without_a_terminal(bench) -> None:
+    bench.run(BOOTS).stdout.fnmatch_lines(["build: *", "writing * boot files", "booting: *"])
+
+
 def test_junit_xml_has_board_release_and_stage_seconds_as_properties(bench) -> None:
     bench.run(BOOTS)
     text = (bench.folder / "junit.xml").read_text()

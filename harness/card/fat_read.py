@@ -54,7 +54,7 @@ class FatReader:
         self._root_start = (reserved + fats * fat_sectors) * sector
         self._data_start = self._root_start + -(-self._root_entries * ENTRY // sector) * sector
         self._clusters = ((small or large) * sector - self._data_start) // self._cluster_bytes
-        # The count of clusters decides the kind, by Microsoft's definition; Linux and the firmware also take small FAT32s.
+        # Microsoft counts clusters; Linux, the firmware and mkfs.vfat know small FAT32s too.
         self.bits = 32 if not fat16 else 12 if self._clusters < 4085 else 16
         self._table = self._load(read(offset + reserved * sector, fat_sectors * sector))
 

@@ -34,10 +34,14 @@ def reading(path: Path) -> Iterator[Read]:
         os.close(handle)
 
 
-def find(path: Path) -> Layout:
-    """Return the layout of a raw card image; UsageError with the numbers when it is not one, or not whole."""
+def find(path: Path, *, name: Path | None = None) -> Layout:
+    """Return the layout of a raw card image; UsageError with the numbers when it is not one, or not whole.
+
+    *name* is the file the user knows, where *path* is unpacked from it.
+    """
     with reading(path) as read:
         size = path.stat().st_size
+        path = name or path
         try:
             table = partitions.parse(read)
         except ValueError as error:

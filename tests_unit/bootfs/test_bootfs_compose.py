@@ -188,7 +188,7 @@ def test_no_order_of_ordinary_lines_keeps_the_firmware_from_our_kernel(lines: li
         ("kernel=kernel7.img\n", "in-place", PI3, "arm_64bit would be 0", 1),
     ],
 )
-def test_a_stock_line_that_keeps_the_firmware_from_our_kernel_is_named(  # noqa: PLR0917
+def test_a_stock_line_that_keeps_the_firmware_from_our_kernel_is_named(
     tmp_path: Path, config: str, layout: str, board: BoardProfile, what: str, line: int
 ) -> None:
     with pytest.raises(DeployError) as caught:

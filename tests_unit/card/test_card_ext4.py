@@ -3,6 +3,7 @@
 from pathlib import Path, PurePosixPath
 
 import pytest
+
 from harness import host
 from harness.card.ext4 import Ext4Partition
 from harness.errors import LabError
@@ -40,7 +41,9 @@ def test_a_module_tree_is_written_as_root_owns_it(root: Ext4Partition, tmp_path:
     fsck(root)
 
 
-@pytest.mark.parametrize("name", ["with blank", 'quo"te', "apo's", "<12>", "-R", "ünicode", "semi;colon #", "back\\slash"])
+@pytest.mark.parametrize(
+    "name", ["with blank", 'quo"te', "apo's", "<12>", "-R", "ünicode", "semi;colon #", "back\\slash"]
+)
 def test_a_name_that_debugfs_could_misread_is_quoted(root: Ext4Partition, name: str) -> None:
     root.write({P("/folder") / name / name: b"content"})
     assert root.read(P("/folder") / name / name) == b"content"

@@ -3,13 +3,14 @@
 from pathlib import Path, PurePosixPath
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from harness import host
 from harness.card.fat import BESIDE, ENVIRONMENT, FatPartition
 from harness.card.fat_read import FatReader
 from harness.card.layout import reading
 from harness.errors import LabError
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 P = PurePosixPath
 
@@ -97,7 +98,9 @@ def test_other_widths_of_fat_work_the_same(tmp_path: Path, bits: int) -> None:
 
 @given(data=st.binary(min_size=600, max_size=4096), at=st.integers(0, 3 << 20))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_damaged_file_system_is_a_clear_error_or_a_listing_never_a_hang(pristine: Path, boot_offset: int, data: bytes, at: int) -> None:
+def test_a_damaged_file_system_is_a_clear_error_or_a_listing_never_a_hang(
+    pristine: Path, boot_offset: int, data: bytes, at: int
+) -> None:
     with reading(pristine) as read:
         whole = bytearray(read(boot_offset, 4 << 20))
     whole[at : at + len(data)] = data

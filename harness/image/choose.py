@@ -1,0 +1,24 @@
+"""Which system lies under the kernel: the one pi64 makes itself, or a file of the user's."""
+
+from pathlib import Path
+
+from harness import host
+from harness.host import Progress
+from harness.image.base import base_image
+from harness.image.user import user_image
+from harness.model import BaseImage
+
+
+def choose(
+    file: str | None,
+    *,
+    sha256: str | None,
+    suite: str,
+    username: str,
+    password: str,
+    progress: Progress = host.silent,
+) -> BaseImage:
+    """Return the base image: *file*, checked against *sha256*, or without a file the armhf Debian *suite* of our own."""
+    if file:
+        return user_image(Path(file), sha256=sha256, progress=progress)
+    return base_image(username=username, password=password, suite=suite, progress=progress)
