@@ -77,16 +77,18 @@ def run(
     stdin: bytes = b"",
     error: type[Pi64Error] = LabError,
     accept: Collection[int] = (0,),
+    objection: bytes | None = None,
 ) -> bytes:
     """Run *command* to its end and return its standard output.
 
-    *env* is added to this process's environment. An exit outside *accept* raises *error* with the command, its status and the
-    last lines it said; a missing program raises LabError naming its package.
+    *env* is added to this process's environment. An exit outside *accept*, or a line of standard error that holds
+    *objection*, raises *error* with the command, its status and the last lines it said; a missing program raises
+    LabError naming its package.
     """
     argv = [find(str(command[0])), *map(str, command[1:])]
     environment = {**os.environ, **(env or {})}
     done = subprocess.run(argv, cwd=cwd, env=environment, input=stdin, capture_output=True, check=False)
-    if done.returncode not in accept:
+    if done.returncode not in accept or (objection and objection in done.stderr):
         said = (done.stderr or done.stdout).decode(errors="replace").splitlines()[-8:]
         shown = shlex.join(map(str, command))
         message = f"`{shown[:300]}` returned {done.returncode}"
