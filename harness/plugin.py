@@ -36,6 +36,7 @@ from harness.strategy import Assignment, RaspberryPiStrategy
 
 LAB = pytest.StashKey[Lab | None]()
 RUN = pytest.StashKey[Run]()
+PROGRESS = pytest.StashKey[Progress]()
 DEFAULT = "virtual-rpi3"
 PLACEHOLDER = os.devnull  # where JUnit XML would go if there were no run; the run's folder is known later
 
@@ -121,7 +122,11 @@ def progress(request: pytest.FixtureRequest) -> Progress:
     """Shows how long work gets on: one line that changes on a terminal, plain lines elsewhere."""
     plugins = request.config.pluginmanager
     capture = plugins.get_plugin("capturemanager")
-    return Progress(plugins.get_plugin("terminalreporter"), *([capture.global_and_fixture_disabled] if capture else []))
+    shown = Progress(
+        plugins.get_plugin("terminalreporter"), *([capture.global_and_fixture_disabled] if capture else [])
+    )
+    request.config.stash[PROGRESS] = shown
+    return shown
 
 
 @pytest.fixture(scope="session")
@@ -299,6 +304,8 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Whose fault it is decides the colour: the bench is an *error*, what is under test *failed*, in whatever phase."""
+    if PROGRESS in item.config.stash:
+        item.config.stash[PROGRESS].clear()
     report = yield
     error = call.excinfo.value if call.excinfo else None
     if isinstance(error, Pi64Error):

@@ -18,7 +18,7 @@ def choose(
     password: str,
     progress: Progress = host.silent,
 ) -> BaseImage:
-    """Return the base image: *file*, checked against *sha256*, or without a file the armhf Debian *suite* of our own."""
+    """Return the base image: *file*, checked against *sha256*, or without a file our own armhf Debian *suite*."""
     if file:
         return user_image(Path(file), sha256=sha256, progress=progress)
     return base_image(username=username, password=password, suite=suite, progress=progress)
