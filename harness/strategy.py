@@ -94,9 +94,13 @@ class RaspberryPiStrategy(Strategy):
         try:
             return self._climb(wanted)
         except LabError as error:
-            self._fault = error
-            self.power_off()
+            self._fail(error)
             raise
+        except (OSError, ExecutionError) as error:
+            # labgrid's drivers raise what their libraries raise: a serial port or a power switch that does not answer.
+            fault = LabError(f"{self.target.name}: {error}")
+            self._fail(fault)
+            raise fault from error
 
     def force(self, status: Status | str) -> None:
         """Believe that the board is on *status* already (``--lg-initial-state``): attach, change nothing."""
@@ -147,6 +151,10 @@ class RaspberryPiStrategy(Strategy):
         for driver in (self.console, self.power, self.medium):
             if driver:
                 self.target.deactivate(driver)
+
+    def _fail(self, error: LabError) -> None:
+        self._fault = error
+        self.power_off()
 
     # --- the rungs ----------------------------------------------------------------------------------------------------
     def _climb(self, wanted: Status) -> list[str]:

@@ -130,6 +130,21 @@ def test_the_first_lab_error_is_raised_again_at_once_and_the_board_is_off(ladder
     assert ladder.power.get() is False
 
 
+def test_a_serial_port_that_does_not_open_is_the_labs_fault_and_says_which(tmp_path, base) -> None:
+    from labgrid.driver import SerialDriver
+    from labgrid.driver.fake import FakePowerDriver
+    from labgrid.resource import RawSerialPort
+
+    target = Target("iron")
+    RawSerialPort(target, name=None, port="/dev/pulled-out")
+    SerialDriver(target, name=None)
+    FakePowerDriver(target, name=None)
+    ladder = RaspberryPiStrategy(target, name=None)
+    ladder.prepare(Assignment(tmp_path / "record"), base)
+    with pytest.raises(LabError, match="iron: .*/dev/pulled-out"):
+        ladder.transition("booted")
+
+
 def test_qemu_killed_while_booting_is_the_labs_fault(ladder, tmp_path) -> None:
     slow = fakekernel.image("Booting Linux on physical CPU 0x0\nLinux version 6.12.1-slow (x)\n", then="hang")
     ladder.files = files(tmp_path, slow)

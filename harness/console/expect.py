@@ -6,6 +6,7 @@ import pexpect
 from pexpect.spawnbase import SpawnBase
 
 from harness.console.recorder import Recorder
+from harness.errors import LabError
 
 WINDOW = 8192  # bytes searched back for a pattern, longer than any prompt or frame header: long output stays linear
 
@@ -33,8 +34,11 @@ class ConsoleExpect(SpawnBase):  # type: ignore[type-arg]  # generic in its stub
         return data
 
     def send(self, data: bytes) -> None:
-        """Type *data*."""
-        self._driver.write(data)
+        """Type *data*; LabError when the line does not take it."""
+        try:
+            self._driver.write(data)
+        except OSError as error:
+            raise LabError(f"{self.recorder.name}: the serial line is lost: {error}") from error
 
     def sendline(self, line: bytes = b"") -> None:
         """Type *line* and Enter."""
