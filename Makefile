@@ -4,9 +4,10 @@ ARGS ?=
 
 SETUP := bash scripts/setup.sh
 BIN := .venv/bin
-OFFLINE := $(BIN)/pytest tests_unit -m "not slow"
+OFFLINE := $(BIN)/pytest tests_unit -m "not slow" -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
+unexport PYTHONDONTWRITEBYTECODE  # pytest rewrites all of labgrid, a plugin, at each start unless it may keep the result
 .PHONY: help hw test check bench format setup clean
 
 help:  ## show this

@@ -9,16 +9,14 @@ from typing import Any, BinaryIO
 
 from harness import boards
 from harness.bootfs import explain, firmware
-from harness.bootfs.partition import BootPartition, Files
+from harness.bootfs.partition import BootPartition
 from harness.card import layout
 from harness.card.fat import FatPartition
-from harness.card.files import CardFiles
+from harness.card.files import CardFiles, FolderFiles
 from harness.errors import Pi64Error, UsageError
 from harness.report.redact import printable
 from harness.verdict import classify
 from harness.verdict.lines import split
-
-TEXT_LIMIT = 128 * 2**20  # bytes of one file in a folder that is read as a boot partition: no kernel is larger
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = args.run(args)
         return status
     except Pi64Error as error:
-        print(f"pi64: {error}", file=sys.stderr)
+        print(printable(f"pi64: {error}"), file=sys.stderr)
         return 2
     except BrokenPipeError:  # `pi64 ... | head`
         sys.stderr.close()
@@ -54,15 +52,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _bootfs(args: argparse.Namespace) -> int:
-    plan = firmware.plan(_partition(args.card), boards.load(args.model), tryboot=args.tryboot)
-    print(json.dumps(explain.describe(plan), indent=1) if args.json else explain.explain(plan))
+    board = boards.load(args.model)
+    plan = firmware.plan(_partition(args.card), board, tryboot=args.tryboot)
+    print(json.dumps(explain.describe(plan), indent=1) if args.json else printable(explain.explain(plan)))
     return 0 if plan.bootable else 1
 
 
 def _partition(card: Path) -> BootPartition:
     if card.is_dir():
-        found = sorted(path for path in card.rglob("*") if path.is_file() and path.stat().st_size <= TEXT_LIMIT)
-        return Files({str(path.relative_to(card)): path.read_bytes() for path in found})
+        return FolderFiles(card)
     if not card.exists():
         raise UsageError(f"{card}: no such file or folder")
     return CardFiles(FatPartition(card, layout.find(card).boot.start_bytes))

@@ -73,15 +73,16 @@ class DeployError(TargetError):
 class BootFailed(TargetError):
     """The board did not reach its login prompt; says at which stage it stopped, and what the console said last."""
 
-    def __init__(self, boot: BootRecord) -> None:
+    def __init__(self, boot: BootRecord, *, brief: bool = False) -> None:
+        """Say it all, or *brief*: without the evidence, when it has been shown already."""
         last = boot.last_stage
         when = f", at {boot.stages[last]:.1f} s" if last in boot.stages else ""
         fatal = [finding for finding in boot.findings if finding.severity == "fatal"]
-        evidence = fatal[-1].text[:6] if fatal else boot.tail[-6:]
+        evidence = [line for finding in fatal for line in finding.text[:3]] or boot.tail[-6:]
         super().__init__(
             f"{boot.target}: no login prompt: {boot.reason}; last stage: {last}{when}",
-            evidence=evidence,
-            hint=f"full console log: {boot.log}, from line {boot.first_line}",
+            evidence=() if brief else evidence[:9],
+            hint="see the first failure" if brief else f"full console log: {boot.log}, from line {boot.first_line}",
         )
         self.boot = boot
 
@@ -101,3 +102,12 @@ class CheckFailed(TargetError):
         )
         self.findings = tuple(findings)
         self.verdict = findings[0].fault
+
+
+def demand_healthy(boot: BootRecord) -> None:
+    """Judge a boot: BootFailed unless it reached its login, CheckFailed if the kernel complained on the way."""
+    if not boot.reached:
+        raise BootFailed(boot)
+    complaints = [finding for finding in boot.findings if finding.severity != "info"]
+    if complaints:
+        raise CheckFailed(boot.target, "the boot", complaints, hint=f"full console log: {boot.log}")

@@ -29,9 +29,20 @@ from harness.lab import config as lab_config
 from harness.lab.config import Lab
 from harness.lab.options import TargetOptions
 from harness.lab.run import Run
-from harness.model import BaseImage, BoardProfile, BootFiles, BootRecord, KernelBuild, KernelSource, Toolchain
+from harness.lab.targets import strategy_of
+from harness.model import (
+    BaseImage,
+    BoardProfile,
+    BootFiles,
+    BootRecord,
+    KernelBuild,
+    KernelSource,
+    Toolchain,
+    VerdictName,
+)
 from harness.progress import Progress
 from harness.report import junit, summary
+from harness.report.redact import printable, without_credentials
 from harness.strategy import Assignment, RaspberryPiStrategy
 
 LAB = pytest.StashKey[Lab | None]()
@@ -50,7 +61,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--ref", help="branch, tag or commit of a git source")
     group.addoption("--toolchain", help="`system`, or a cross prefix")
     group.addoption("--config", dest="kernel_config", metavar="DEFCONFIG", help="defconfig of the tree, or allnoconfig")
-    group.addoption("--fragment", action="append", metavar="NAME", help="config fragment: a name or a file; repeatable")
+    group.addoption("--fragment", action="append", metavar="NAME", help="config fragment on top of the target's")
     group.addoption("--image", metavar="FILE", help="base image: a Raspberry Pi OS .img or .img.xz")
     group.addoption("--image-sha256", metavar="HEX", help="what the SHA-256 of --image must be")
     group.addoption("--layout", choices=lab_config.CHOICES["layout"], help="where the kernel goes on the card")
@@ -61,6 +72,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Check lab.yaml as a whole and hand it to labgrid, which configures itself last."""
+    if not config.pluginmanager.has_plugin("labgrid.pytestplugin") and not hasattr(config.option, "lg_env"):
+        raise pytest.UsageError("pi64 needs labgrid's pytest plugin: do not switch it off with -p no:labgrid")
     given = config.option.lg_env or os.environ.get("LG_ENV")
     path = Path(given) if given else config.rootpath / "lab.yaml"
     config.stash[LAB] = None
@@ -72,8 +85,9 @@ def pytest_configure(config: pytest.Config) -> None:
                 lab.target(config.option.board)
     except Pi64Error as error:
         raise pytest.UsageError(str(error)) from error
-    config.option.xmlpath = config.option.xmlpath or PLACEHOLDER
-    signal.signal(signal.SIGTERM, _terminated)
+    config.option.xmlpath = getattr(config.option, "xmlpath", None) or PLACEHOLDER
+    before = signal.signal(signal.SIGTERM, _terminated)
+    config.add_cleanup(lambda: (signal.signal(signal.SIGTERM, before), None)[1])
 
 
 def _terminated(number: int, _: Any) -> None:
@@ -88,7 +102,7 @@ def _options(config: pytest.Config) -> TargetOptions:
         raise UsageError(f"no lab.yaml in {config.rootpath}", hint="name one with --lg-env FILE")
     given, option = lab.target(config.option.board), config.option
     kernel = {"source": option.source, "ref": option.ref, "toolchain": option.toolchain, "config": option.kernel_config}
-    kernel["fragments"] = tuple(option.fragment) if option.fragment else None
+    kernel["fragments"] = (*given.kernel.fragments, *option.fragment) if option.fragment else None
     image = {"file": option.image, "sha256": option.image_sha256}
     own = {"layout": option.layout, "depmod": option.depmod}
     return attrs.evolve(given, kernel=_over(given.kernel, kernel), image=_over(given.image, image), **_said(own))
@@ -183,6 +197,8 @@ def base_image(target_options: TargetOptions, run: Run, progress: Progress) -> B
     """The system that lies under the kernel."""
     wanted = target_options.image
     account = target_options.login.account(run.target)
+    if target_options.login.password_env:
+        run.keep_secret(account.password)
     return run.note(
         image=choose_image(
             wanted.file,
@@ -204,11 +220,13 @@ def ladder(
     progress: Progress,
 ) -> Iterator[RaspberryPiStrategy]:
     """The target's strategy, power off; off again at the end, whatever happens."""
-    strategy: RaspberryPiStrategy = request.config.stash[LABGRID_ENV_KEY].get_target(run.target).get_strategy()
+    strategy = strategy_of(request.config.stash[LABGRID_ENV_KEY], run.target)
     account, deadlines = target_options.login.account(run.target), target_options.deadlines
     strategy.prepare(Assignment(run.folder, account, deadlines, progress=progress), base_image)
     run.watch(strategy)
     try:
+        if request.config.option.lg_initial_state:
+            strategy.force(request.config.option.lg_initial_state)
         yield strategy
     finally:
         strategy.close()
@@ -235,24 +253,26 @@ def boot_files(
 @pytest.fixture(scope="session")
 def dut(ladder: RaspberryPiStrategy, boot_files: BootFiles, run: Run) -> RaspberryPiStrategy:
     """The board with the kernel under test deployed, and the power off."""
-    ladder.files = boot_files
-    ladder.transition("deployed")
-    run.note(deploy=ladder.manifest)
+    if not ladder.boots:  # else --lg-initial-state says that it runs already
+        ladder.files = boot_files
+        ladder.transition("deployed")
+        run.note(deploy=ladder.manifest)
     return ladder
 
 
 @pytest.fixture(scope="session")
 def boot(dut: RaspberryPiStrategy) -> BootRecord:
     """The first boot of the kernel under test: a value, failed or not; the test that asks judges it."""
-    dut.transition("booted")
+    if not dut.boots:
+        dut.transition("booted")
     return dut.boot
 
 
 @pytest.fixture
-def shell(dut: RaspberryPiStrategy, boot: BootRecord) -> Shell:
+def shell(dut: RaspberryPiStrategy, boot: BootRecord, run: Run) -> Shell:
     """A shell on the running board; BootFailed for everybody if it has not come to its login."""
     if not boot.reached:
-        raise BootFailed(boot)
+        raise BootFailed(boot, brief=run.told(boot))
     dut.transition("shell")
     assert dut.shell is not None
     return dut.shell
@@ -260,9 +280,11 @@ def shell(dut: RaspberryPiStrategy, boot: BootRecord) -> Shell:
 
 # --- checks ----------------------------------------------------------------------------------------------------------
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give a test that asks for ``check`` every file of ``harness/checks``."""
-    if "check" in metafunc.fixturenames:
-        metafunc.parametrize("check", checks.load_all(), ids=lambda check: check.name)
+    """Give ``identity`` the checks that ask who answers, and ``check`` all others of ``harness/checks``."""
+    taken = {mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")}
+    for name in {"identity", "check"}.intersection(metafunc.fixturenames) - taken:
+        wanted = [check for check in checks.load_all() if check.identity is (name == "identity")]
+        metafunc.parametrize(name, wanted, ids=lambda check: check.name)
 
 
 @pytest.fixture(scope="session")
@@ -270,7 +292,7 @@ def features(request: pytest.FixtureRequest, board: BoardProfile, base_image: Ba
     """What this board can do: its model's features, its target's, and the word size of its userland."""
     lab = request.config.stash[LAB]
     assert lab is not None
-    return board.features | lab.features[run.target] | {f"userland{base_image.userland_bits}"}
+    return run.note_features(board.features | lab.features[run.target] | {f"userland{base_image.userland_bits}"})
 
 
 @pytest.fixture
@@ -292,7 +314,12 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     """Fail a test during which the kernel complained on the console."""
     run = item.config.stash.get(RUN, None)
     before = run.position() if run else 0
-    yield
+    try:
+        yield
+    except Exception as error:
+        if run and not isinstance(error, CheckFailed):
+            run.take(run.complaints(since=before))
+        raise
     if run and (complaints := run.complaints(since=before)):
         asked = f"the kernel complained during {item.name}"
         raise CheckFailed(run.target, asked, complaints, hint=f"full console log: {run.console}")
@@ -309,7 +336,8 @@ def pytest_runtest_makereport(
     report = yield
     error = call.excinfo.value if call.excinfo else None
     if isinstance(error, Pi64Error):
-        report.longrepr = str(error)
+        run = item.config.stash.get(RUN, None)
+        report.longrepr = run.clean(str(error)) if run else printable(without_credentials(str(error)))
         if report.when != "teardown":
             report.when = "call" if isinstance(error, TargetError) else "setup"
     if RUN in item.config.stash and (report.when == "call" or report.outcome != "passed"):
@@ -318,13 +346,15 @@ def pytest_runtest_makereport(
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Judge the run and write the last of its record, before pytest writes its JUnit XML."""
     config = session.config
     xml = config.stash.get(xml_key, None)
     if RUN in config.stash:
         run = config.stash[RUN]
-        record = run.finish()
+        record = run.finish(interrupted=exitstatus in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR})
+        if exitstatus == pytest.ExitCode.OK and record.verdict and record.verdict.name is not VerdictName.PASS:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED  # nobody shall read one thing here and another there
         for name, value in junit.properties(record):
             if xml:
                 xml.add_global_property(name, value)

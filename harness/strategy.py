@@ -2,7 +2,8 @@
 
 import enum
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import attr
@@ -40,8 +41,8 @@ class Status(enum.IntEnum):
 class Assignment:
     """What a run wants of the board."""
 
-    folder: Path
-    """Where the console's record goes."""
+    folder: Path | None
+    """Where the console's record goes; None: a new temporary folder."""
     account: Account = Account("pi", "raspberry")
     deadlines: Deadlines = Deadlines()
     progress: Progress = host.silent
@@ -64,8 +65,10 @@ class RaspberryPiStrategy(Strategy):
         self.boots: list[BootRecord] = []
         self.manifest: Manifest | None = None
         self.shell: Shell | None = None
+        self._prompt_at: int | None = None
+        self._touched = False
         self.recorder: Recorder | None = None
-        self.assignment = Assignment(Path(tempfile.gettempdir()))
+        self.assignment = Assignment(None)
         self.files: BootFiles | None = None  # None: boot what lies on the card
         self._deployed: BootFiles | None = None
         self._fault: LabError | None = None
@@ -89,38 +92,30 @@ class RaspberryPiStrategy(Strategy):
         the board has not come to its login; ``booted`` itself does not raise for that: look at ``boot``.
         """
         wanted = _rung(status)
-        if self._fault:
-            raise self._fault
-        try:
+        with self._guarded():
             return self._climb(wanted)
-        except LabError as error:
-            self._fail(error)
-            raise
-        except (OSError, ExecutionError) as error:
-            # labgrid's drivers raise what their libraries raise: a serial port or a power switch that does not answer.
-            fault = LabError(f"{self.target.name}: {error}")
-            self._fail(fault)
-            raise fault from error
 
     def force(self, status: Status | str) -> None:
         """Believe that the board is on *status* already (``--lg-initial-state``): attach, change nothing."""
-        self.status = _rung(status)
+        self.status, self._touched = _rung(status), True
         if self.status > Status.deployed:
-            self._listen()
+            recorder = self._listen()
+            self.boots.append(BootRecord(recorder.name, {}, True, "", (), recorder.log, 1))
         if self.status is Status.shell:
             self._open_shell(position=None)
 
     def reboot(self) -> BootRecord:
         """Restart from the shell with the power left on, and watch it come back to its login."""
         assert self.shell is not None, "a reboot is asked for in a shell"
-        recorder = self._listen()
-        position = recorder.position
-        self.shell.send(REBOOT)
-        self.shell = None
-        return self._watch(recorder, position=position, started=None)
+        with self._guarded():
+            recorder = self._listen()
+            position = recorder.position
+            self.shell.send(REBOOT)
+            self.shell, self.status = None, Status.booted
+            return self._watch(recorder, position=position, started=None)
 
     def cold_boot(self) -> BootRecord:
-        """Off, wait, on: what lies on the card boots from a cold start."""
+        """Off, on: what lies on the card boots from a cold start."""
         self.power_off()
         self.status = Status.deployed
         self.transition(Status.booted)
@@ -135,7 +130,7 @@ class RaspberryPiStrategy(Strategy):
     def power_off(self) -> None:
         """Cut the power; never raises, for it runs in every ``finally``: what goes wrong is logged."""
         self.shell = None
-        self.status = Status.off
+        self.status, self._touched = Status.off, True
         try:
             self.target.activate(self.power)
             self.power.off()
@@ -152,15 +147,29 @@ class RaspberryPiStrategy(Strategy):
             if driver:
                 self.target.deactivate(driver)
 
-    def _fail(self, error: LabError) -> None:
-        self._fault = error
-        self.power_off()
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Keep the first LabError, switch off, and from then on raise it at once."""
+        if self._fault:
+            raise self._fault
+        try:
+            yield
+        except LabError as error:
+            self._fault = error
+            self.power_off()
+            raise
+        except (OSError, ExecutionError) as error:
+            # labgrid's drivers raise what their libraries raise: a serial port or a power switch that does not answer.
+            self._fault = LabError(f"{self.target.name}: {error}")
+            self.power_off()
+            raise self._fault from error
 
     # --- the rungs ----------------------------------------------------------------------------------------------------
     def _climb(self, wanted: Status) -> list[str]:
-        failed = self.status >= Status.booted and not self.boot.reached if self.boots else False
-        if failed or wanted < self.status:
-            self.power_off()
+        failed = self.status >= Status.booted and not (self.boots and self.boot.reached)
+        lost = self.status is Status.shell and (self.shell is None or self.shell.dead)
+        if failed or lost or wanted < self.status or not self._touched:
+            self.power_off()  # nobody knows either whether a board that was never touched is on
         passed = []
         steps = {Status.deployed: self._deploy, Status.booted: self._boot, Status.shell: self._log_in}
         for rung in [rung for rung in Status if self.status < rung <= wanted]:
@@ -192,7 +201,8 @@ class RaspberryPiStrategy(Strategy):
     def _listen(self) -> Recorder:
         if self.recorder is None:
             self.target.activate(self.console)
-            self.recorder = Recorder(self.console, self.assignment.folder)
+            folder = self.assignment.folder or Path(tempfile.mkdtemp(prefix="pi64-run-"))
+            self.recorder = Recorder(self.console, folder)
             self.recorder.start()
         return self.recorder
 
@@ -208,7 +218,9 @@ class RaspberryPiStrategy(Strategy):
         recorder = self._listen()
         console = ConsoleExpect(recorder, self.console, position=position)
         shell = Shell(console, self.assignment.account, target=self.target.name)
-        shell.open(timeout_s=LOGIN_TIMEOUT_S)
+        # A board that was attached to may have a boot log waiting in the adapter's buffer.
+        with console.expecting(*(() if position is not None else ("restart",))):
+            shell.open(timeout_s=LOGIN_TIMEOUT_S)
         self.shell = shell
 
 

@@ -1,4 +1,4 @@
-"""Every file of harness/checks is one question to the running kernel."""
+"""Every file of harness/checks is one question to the running kernel; who it is has been asked in test_boot.py."""
 
 from collections.abc import Callable
 

@@ -9,6 +9,7 @@ import pty
 import select
 import subprocess
 import sys
+import tempfile
 import threading
 import tty
 from collections.abc import Callable
@@ -25,7 +26,7 @@ MESS:00:00:01.204431:0: brfs: File read: /mfs/sd/config.txt
 
 GETTY = """
 import os, sys
-log, user, password = sys.argv[1:]
+log, user, password, path = sys.argv[1:]
 sys.stdout.write(log)
 while True:
     sys.stdout.write("\\r\\nraspberrypi login: "); sys.stdout.flush()
@@ -38,13 +39,25 @@ while True:
         break
     sys.stdout.write("\\nLogin incorrect\\n")
 sys.stdout.write("Last login: Sun Nov 22 08:00:00 UTC 2026 on ttyAMA0\\n"); sys.stdout.flush()
-os.environ.update(PS1="pi@raspberrypi:~$ ", HOME="/tmp")
+os.environ.update(PS1="pi@raspberrypi:~$ ", HOME="/tmp", PI_PID=str(os.getpid()), PATH=path)
 os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
 """
 
 
+# Instead of the host's: a test must not reboot the machine it runs on.
+SUDO = """#!/bin/sh
+case "$*" in
+*reboot) echo "reboot: Restarting system" >/dev/tty; kill -KILL "$PI_PID" ;;
+*) exec "$@" ;;
+esac
+"""
+
+
 class ScriptedPi:
-    """``port`` is the serial port; ``power_on`` starts the script; *to_lab* may change what the Pi sends."""
+    """``port`` is the serial port; ``power_on`` starts the script; *to_lab* may change what the Pi sends.
+
+    ``sudo ... reboot`` typed on it ends the script, and it starts again.
+    """
 
     def __init__(self, *, log: str = BOOT_LOG, user: str = "pi", password: str = "raspberry") -> None:
         self.log, self.user, self.password = log, user, password
@@ -56,18 +69,29 @@ class ScriptedPi:
         self._lab_slave = lab_slave  # kept open: a port without anybody on it would read as hung up
         self._pi: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._programs = tempfile.TemporaryDirectory(prefix="scriptedpi-")
+        sudo = Path(self._programs.name, "sudo")
+        sudo.write_text(SUDO)
+        sudo.chmod(0o755)
+        self.powered = False
         self._stop, self._wake = os.pipe()
         self._thread = threading.Thread(target=self._carry, daemon=True)
         self._thread.start()
 
     def power_on(self) -> None:
-        self._pi, slave = pty.openpty()
-        argv = [sys.executable, "-c", GETTY, self.log, self.user, self.password]
-        self._process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
-        os.close(slave)
+        self.powered = True
+        self._start()
         os.write(self._wake, b"+")
 
+    def _start(self) -> None:
+        self._pi, slave = pty.openpty()
+        path = f"{self._programs.name}:{os.environ['PATH']}"
+        argv = [sys.executable, "-c", GETTY, self.log, self.user, self.password, path]
+        self._process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+        os.close(slave)
+
     def power_off(self) -> None:
+        self.powered = False
         if self._process:
             self._process.kill()
             self._process.wait()
@@ -83,6 +107,7 @@ class ScriptedPi:
         self._thread.join()
         for handle in (self._lab, self._lab_slave, self._stop, self._wake):
             os.close(handle)
+        self._programs.cleanup()
 
     def _carry(self) -> None:
         while True:
@@ -96,6 +121,8 @@ class ScriptedPi:
                 except OSError:  # the script ended
                     os.close(self._pi)
                     self._pi = None
+                    if self.powered:
+                        self._start()
             if self._lab in ready:
                 data = self.to_pi(os.read(self._lab, 4096))
                 if self._pi is not None:

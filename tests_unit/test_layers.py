@@ -41,6 +41,7 @@ FORBIDDEN = {
 
 ALLOWED = {
     ("card/slot.py", "labgrid"): "a labgrid resource; it stands here because deploy and virtual share it",
+    ("progress.py", "sys.stdout"): "a line below the one on which pytest's own writer counts its columns",
     ("virtual/pi.py", "print"): "a process of its own: one line tells whoever started it that it is ready",
     ("virtual/pi.py", "sys.exit"): "a process of its own: what went wrong is its last word",
 }

@@ -1,6 +1,7 @@
 """The plugin from outside: real pytest, a stub kernel tree, a tiny kernel in real QEMU."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,8 +12,6 @@ import pytest
 import tinycard
 from fakelinux import break_with, write
 from processes import boards, until
-
-pytest_plugins = ["pytester"]
 
 LAB = """
 imports: [harness.lab.drivers]
@@ -53,27 +52,35 @@ def image(tmp_path_factory) -> Path:
 class Bench:
     """A folder with a lab.yaml, a stub kernel tree and a base image."""
 
-    def __init__(self, pytester: pytest.Pytester, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.pytester, self.image = pytester, image
-        monkeypatch.setenv("PI64_CACHE", str(pytester.path / "cache"))
+    def __init__(self, folder: Path, image: Path) -> None:
+        self.path, self.image = folder, image
         self.lab()
-        self.tree(fakekernel.text("@RELEASE@"))
+        write(folder / "linux", blob=fakekernel.image(fakekernel.text("@RELEASE@")))
 
-    def tree(self, message: str, then: str = "keys") -> Path:
-        return write(self.pytester.path / "linux", blob=fakekernel.image(message, then=then))
+    def kernel(self, message: str, then: str = "hang") -> None:
+        """Change what the kernel that is built will say and do."""
+        (self.path / "linux" / "blob").write_bytes(fakekernel.image(message, then=then))
 
     def lab(self, driver: str = "") -> None:
-        names = {"tree": "linux", "image": self.image, "card": self.pytester.path / "card.img", "driver": driver}
-        text = LAB.format(**names).replace("source: linux", f"source: {self.pytester.path / 'linux'}")
-        (self.pytester.path / "lab.yaml").write_text(text)
+        text = LAB.format(tree=self.path / "linux", image=self.image, card=self.path / "card.img", driver=driver)
+        (self.path / "lab.yaml").write_text(text)
+
+    def start(self, test: str, *args: str) -> subprocess.Popen[str]:
+        (self.path / "test_it.py").write_text(test)
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", *args]
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+        environment |= {"PI64_CACHE": str(self.path / "cache"), "COLUMNS": "200"}
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=self.path, env=environment, text=True, stdout=pipe, stderr=pipe)
 
     def run(self, test: str, *args: str) -> pytest.RunResult:
-        self.pytester.makepyfile(test)
-        return self.pytester.runpytest_subprocess("-p", "no:cacheprovider", *args)
+        process = self.start(test, *args)
+        out, err = process.communicate(timeout=60)
+        return pytest.RunResult(process.returncode, out.splitlines(), err.splitlines(), 0.0)
 
     @property
     def folder(self) -> Path:
-        return self.pytester.path / "runs" / "latest"
+        return self.path / "runs" / "latest"
 
     @property
     def record(self) -> dict:
@@ -81,36 +88,77 @@ class Bench:
 
 
 @pytest.fixture
-def bench(pytester, image, monkeypatch) -> Bench:
-    return Bench(pytester, image, monkeypatch)
+def bench(tmp_path, image) -> Bench:
+    return Bench(tmp_path, image)
 
 
-def test_a_green_run_leaves_a_whole_record(bench) -> None:
-    result = bench.run(BOOTS)
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["verdict: PASS*", "boot 1: firmware *, kernel *, login *"])
-    left = {path.name for path in bench.folder.iterdir()}
+@pytest.fixture(scope="session")
+def green(tmp_path_factory, image):
+    """A bench after one green run; ``result`` is what pytest said."""
+    bench = Bench(tmp_path_factory.mktemp("green"), image)
+    bench.result = bench.run(BOOTS, "--lg-log=lglog")
+    return bench
+
+
+def test_a_green_run_leaves_a_whole_record(green) -> None:
+    green.result.assert_outcomes(passed=1)
+    green.result.stdout.fnmatch_lines(["verdict: PASS*", "boot 1: firmware *, kernel *, login *"])
+    left = {path.name for path in green.folder.iterdir()}
     wanted = "run.json build.log config deploy.json console.log console.jsonl junit.xml source.json toolchain.json"
     assert set(wanted.split()) <= left
-    assert bench.record["verdict"]["name"] == "PASS"
-    assert bench.record["release"] in (bench.folder / "console.log").read_text()
+    assert green.record["verdict"]["name"] == "PASS"
+    assert green.record["release"] in (green.folder / "console.log").read_text()
 
 
-def test_long_work_shows_progress_in_plain_lines_without_a_terminal(bench) -> None:
-    bench.run(BOOTS).stdout.fnmatch_lines(["build: *", "writing * boot files", "booting: *"])
+def test_long_work_shows_progress_in_plain_lines_without_a_terminal(green) -> None:
+    green.result.stdout.fnmatch_lines(["build: *", "deploy: copying the base image", "booting: *"])
 
 
-def test_junit_xml_has_board_release_and_stage_seconds_as_properties(bench) -> None:
-    bench.run(BOOTS)
-    text = (bench.folder / "junit.xml").read_text()
+def test_junit_xml_has_board_release_and_stage_seconds_as_properties(green) -> None:
+    text = (green.folder / "junit.xml").read_text()
     for name in ("board", "release", "boot_seconds.login", "verdict"):
         assert f'<property name="{name}"' in text
 
 
+def test_the_password_is_in_no_file_of_the_run(green) -> None:
+    assert not [path for path in green.folder.iterdir() if b"hunter2" in path.read_bytes()]
+
+
+def test_labgrids_own_log_option_still_works(green) -> None:
+    assert "Starting ARM" in (green.path / "lglog" / "console_virtual-rpi3").read_text()
+
+
+def test_a_second_run_with_the_same_inputs_builds_and_deploys_nothing(green) -> None:
+    green.run(BOOTS)
+    assert json.loads((green.folder / "kernel.json").read_text())["cached"] is True
+    assert json.loads((green.folder / "deploy.json").read_text())["written"] == []
+
+
+def test_a_run_cut_short_is_no_pass(green) -> None:
+    green.run(BOOTS + "def test_ends(boot):\n    raise KeyboardInterrupt\n")
+    assert green.record["verdict"]["name"] == "INCONCLUSIVE"
+
+
+def test_what_the_kernel_complains_about_while_booting_fails_the_boot_test(bench) -> None:
+    warning = "WARNING: CPU: 0 PID: 1 at kernel/fork.c:42 copy_process+0x10/0x20\n"
+    bench.kernel(fakekernel.text("@RELEASE@", warning + fakekernel.LOGIN), then="keys")
+    test = "from harness.errors import demand_healthy\ndef test_boots(boot):\n    demand_healthy(boot)\n"
+    result = bench.run(test)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["virtual-rpi3: the boot: WARNING at kernel/fork.c:42*"])
+    assert bench.record["verdict"]["name"] == "KERNEL"
+
+
+def test_a_verdict_that_is_no_pass_is_no_exit_0_either(bench) -> None:
+    """A test that only looks whether the login came does not see the complaint; the exit status does."""
+    bench.kernel(fakekernel.text("@RELEASE@", "BUG: scheduling while atomic\n" + fakekernel.LOGIN), then="keys")
+    result = bench.run(BOOTS)
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
 def test_a_panic_is_failed_with_stage_evidence_and_log(bench) -> None:
-    bench.pytester.path.joinpath("linux", "blob").write_bytes(
-        fakekernel.image(fakekernel.text("@RELEASE@", PANIC), then="hang")
-    )
+    bench.kernel(fakekernel.text("@RELEASE@", PANIC))
     result = bench.run(SHELL)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
@@ -124,7 +172,7 @@ def test_a_panic_is_failed_with_stage_evidence_and_log(bench) -> None:
 
 
 def test_a_tree_that_does_not_compile_is_failed_and_the_verdict_is_build(bench) -> None:
-    break_with(bench.pytester.path / "linux", "error")
+    break_with(bench.path / "linux", "error")
     result = bench.run(BOOTS)
     result.assert_outcomes(failed=1)
     assert bench.record["verdict"]["name"] == "BUILD"
@@ -139,18 +187,6 @@ def test_qemu_that_does_not_start_is_an_error_and_the_verdict_is_lab(bench) -> N
     assert bench.record["verdict"]["name"] == "LAB"
 
 
-def test_a_full_disk_is_the_labs_fault_told_before_the_work(bench, monkeypatch) -> None:
-    bench.pytester.makeconftest(
-        "import shutil, collections\n"
-        "usage = collections.namedtuple('usage', 'total used free')\n"
-        "shutil.disk_usage = lambda path: usage(1, 1, 4096)\n"
-    )
-    result = bench.run(BOOTS)
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*0 MiB free*"])
-    assert bench.record["verdict"]["name"] == "LAB"
-
-
 def test_an_unknown_board_lists_the_known_ones_with_their_models(bench) -> None:
     result = bench.run(BOOTS, "--board", "virtual-rpi5")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -158,7 +194,7 @@ def test_an_unknown_board_lists_the_known_ones_with_their_models(bench) -> None:
 
 
 def test_a_misspelt_key_in_lab_yaml_names_file_line_and_the_nearest_key(bench) -> None:
-    path = bench.pytester.path / "lab.yaml"
+    path = bench.path / "lab.yaml"
     path.write_text(path.read_text().replace("deadlines:", "deadlins:"))
     result = bench.run(BOOTS)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -175,40 +211,20 @@ def test_a_source_that_does_not_exist_is_told_without_a_traceback(bench) -> None
 def test_collecting_help_and_fixtures_need_no_bench(bench) -> None:
     for option in ("--collect-only", "--help", "--fixtures"):
         assert bench.run(BOOTS, option).ret == 0
-    assert not (bench.pytester.path / "runs").exists()
-    assert not (bench.pytester.path / "cache" / "kernels").exists()
-
-
-def test_a_second_run_with_the_same_inputs_builds_and_deploys_nothing(bench) -> None:
-    bench.run(BOOTS)
-    bench.run(BOOTS)
-    assert json.loads((bench.folder / "kernel.json").read_text())["cached"] is True
-    assert json.loads((bench.folder / "deploy.json").read_text())["written"] == []
-
-
-def test_the_password_is_in_no_file_of_the_run(bench) -> None:
-    bench.run(BOOTS)
-    assert not [path for path in bench.folder.iterdir() if b"hunter2" in path.read_bytes()]
-
-
-def test_labgrids_own_log_option_still_works(bench) -> None:
-    bench.run(BOOTS, f"--lg-log={bench.pytester.path}/lglog")
-    assert "Starting ARM" in (bench.pytester.path / "lglog" / "console_virtual-rpi3").read_text()
+    assert not (bench.path / "runs").exists()
+    assert not (bench.path / "cache" / "kernels").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_no_qemu_no_card_and_a_readable_record(bench, number) -> None:
-    hang = fakekernel.image("Booting Linux on physical CPU 0x0\nLinux version @RELEASE@ (x)\n", then="hang")
-    bench.pytester.path.joinpath("linux", "blob").write_bytes(hang)
-    bench.pytester.makepyfile(BOOTS)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
-    process = subprocess.Popen(command, cwd=bench.pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    bench.kernel("Booting Linux on physical CPU 0x0\nLinux version @RELEASE@ (x)\n")
+    process = bench.start(BOOTS)
     until(lambda: "Linux version" in _text(bench.folder / "console.log"))
     process.send_signal(number)
     output, _ = process.communicate(timeout=20)
-    until(lambda: not boards(str(bench.pytester.path)))  # and with each goes its QEMU
+    until(lambda: not boards(str(bench.path)))  # and with each goes its QEMU
     assert bench.record["finished"], output
-    assert not list((bench.pytester.path).glob(".card*"))
+    assert not list(bench.path.glob(".card*"))
 
 
 def _text(path: Path) -> str:

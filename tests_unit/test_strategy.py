@@ -85,7 +85,7 @@ def test_a_panic_ends_the_boot_at_once_and_is_a_value(ladder, tmp_path) -> None:
 def test_a_shell_on_a_board_that_did_not_boot_is_boot_failed_with_its_last_words(ladder, tmp_path) -> None:
     ladder.files = files(tmp_path, fakekernel.image(fakekernel.text("6.12.1-bad", PANIC), then="hang"))
     with pytest.raises(
-        BootFailed, match="tiny: no login prompt: VFS: Cannot open root device; last stage: kernel, at"
+        BootFailed, match=r"tiny: no login prompt: VFS: Cannot open root device; last stage: kernel, at"
     ) as caught:
         ladder.transition("shell")
     assert any("Unable to mount root fs" in line for line in caught.value.evidence)
@@ -141,7 +141,7 @@ def test_a_serial_port_that_does_not_open_is_the_labs_fault_and_says_which(tmp_p
     FakePowerDriver(target, name=None)
     ladder = RaspberryPiStrategy(target, name=None)
     ladder.prepare(Assignment(tmp_path / "record"), base)
-    with pytest.raises(LabError, match="iron: .*/dev/pulled-out"):
+    with pytest.raises(LabError, match=r"iron: .*/dev/pulled-out"):
         ladder.transition("booted")
 
 

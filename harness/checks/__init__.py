@@ -3,7 +3,7 @@
 A check is a module of this folder; its name is the file's. Its docstring's first line is the sentence that ought
 to be true; it has
 
-- ``ORDER``: a number; checks are asked in this order,
+- ``ORDER``: a number; checks are asked in this order, those up to 49 (who answers?) before anything else is done,
 - ``COMMAND``, or ``command(build)``: the shell command whose output is judged; it should end with status 0,
 - ``judge(output, build, board)``: the objections, an empty list if there are none,
 - optionally ``REQUIRES`` and ``NOT_FOR``: features a board must have, or must not have, for the question to make sense,
@@ -37,6 +37,11 @@ class Check:
     not_for: frozenset[str] = frozenset()
     timeout_s: float = 30.0
     order: int = 100
+
+    @property
+    def identity(self) -> bool:
+        """Whether it asks who answers, not how well."""
+        return self.order < 50
 
     def unfit(self, features: Iterable[str]) -> str:
         """Return why a board with these *features* cannot be asked; empty if it can."""

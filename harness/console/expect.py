@@ -1,20 +1,25 @@
 """pexpect over a recorded console: what is read has been recorded, what is typed goes through labgrid's driver."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pexpect
 from pexpect.spawnbase import SpawnBase
 
+from harness.console.deathwatch import DeathWatch
 from harness.console.recorder import Recorder
-from harness.errors import LabError
+from harness.errors import CheckFailed, LabError
 
+TRACE_QUIET_S = 1.0  # after a death string: so long nothing more, and its trace is complete
 WINDOW = 8192  # bytes searched back for a pattern, longer than any prompt or frame header: long output stays linear
 
 
 class ConsoleExpect(SpawnBase):  # type: ignore[type-arg]  # generic in its stubs only
     """A pexpect session that starts at the present end of the recording; ``expect`` and friends as pexpect has them.
 
-    A line that is lost is a LabError out of any read.
+    A line that is lost is a LabError out of any read, a kernel that dies a CheckFailed; ``expecting`` lifts the latter.
     """
 
     def __init__(self, recorder: Recorder, driver: Any, *, position: int | None = None) -> None:
@@ -23,14 +28,38 @@ class ConsoleExpect(SpawnBase):  # type: ignore[type-arg]  # generic in its stub
         self.recorder = recorder
         self.position = recorder.position if position is None else position
         self._driver = driver
+        self._watch = DeathWatch(first_line=recorder.line_number(self.position))
 
     def read_nonblocking(self, size: int = 1, timeout: float | None = -1) -> bytes:
-        """Return up to *size* bytes of the recording as soon as there are any; pexpect.TIMEOUT after *timeout* s."""
+        """Return up to *size* bytes of the recording as soon as there are any; pexpect.TIMEOUT after *timeout* s.
+
+        CheckFailed when the kernel dies or restarts: whatever was waited for will not come any more.
+        """
         seconds = self.timeout if timeout == -1 else timeout
-        data = self.recorder.read(self.position, timeout=1e9 if seconds is None else seconds, limit=size)
+        data = self._read(1e9 if seconds is None else seconds, size)
         if not data:
             raise pexpect.TIMEOUT(f"nothing within {seconds} s")
+        if self._watch.deaths:
+            while self._read(TRACE_QUIET_S, size):  # its last lines are evidence too
+                pass
+            log = self.recorder.log
+            raise CheckFailed(self.recorder.name, "died", self._watch.close(), hint=f"full console log: {log}")
+        return data
+
+    @contextmanager
+    def expecting(self, *kinds: str) -> Iterator[None]:
+        """Take findings of *kinds* (``panic``, ``restart``) for what they are meant to be: provoked on purpose."""
+        before = self._watch.expected
+        self._watch.expected = before | set(kinds)
+        try:
+            yield
+        finally:
+            self._watch.expected = before
+
+    def _read(self, seconds: float, size: int) -> bytes:
+        data = self.recorder.read(self.position, timeout=seconds, limit=size)
         self.position += len(data)
+        self._watch.feed(data)
         return data
 
     def send(self, data: bytes) -> None:
@@ -40,11 +69,19 @@ class ConsoleExpect(SpawnBase):  # type: ignore[type-arg]  # generic in its stub
         except OSError as error:
             raise LabError(f"{self.recorder.name}: the serial line is lost: {error}") from error
 
+    def send_secret(self, data: bytes) -> None:
+        """Type *data* past labgrid's step logger, which would print it at ``-vvv``."""
+        chunk = max(self._driver.txchunk, 1) if self._driver.txdelay else len(data)
+        for start in range(0, len(data), max(chunk, 1)):
+            time.sleep(self._driver.txdelay or 0)
+            self._driver._write(data[start : start + chunk])  # noqa: SLF001
+
     def sendline(self, line: bytes = b"") -> None:
         """Type *line* and Enter."""
         self.send(line + b"\r")
 
     def forget(self) -> None:
-        """Drop what was read and not matched."""
-        self.position = self.recorder.position
+        """Drop what was read and not matched; the death watch has read it all the same."""
+        while self.position < self.recorder.position:
+            self.read_nonblocking(self.maxread, timeout=0)
         self.buffer = b""

@@ -43,7 +43,7 @@ def login(console: ConsoleExpect, account: Account, *, target: str, timeout_s: f
                         _settle(console)
                     console.sendline(account.user.encode())
                 case 1:
-                    console.sendline(account.password.encode())
+                    console.send_secret(account.password.encode() + b"\r")
                 case 2:
                     refused += 1
                     if refused == 2:

@@ -20,6 +20,7 @@ from harness.errors import LabError
 
 POLL_S = 0.1  # how long one read may block, and thereby how long stop() takes
 CHUNK = 65536
+SOURCE = (__file__, Path(__file__).name, 1)  # as labgrid notes where a step comes from: path, name, line
 
 
 class Recorder:
@@ -141,5 +142,7 @@ class Recorder:
 
     def _tell_labgrid(self, data: bytes) -> None:
         """Let labgrid's own reporters (``--lg-log``, ``-vvv``) see the bytes as if its driver had been read."""
-        step = SimpleNamespace(title="read", tag="console", source=self._driver, result=data, level=1, args=None)
+        step = SimpleNamespace(
+            title="read", tag="console", source=self._driver, sourceinfo=SOURCE, result=data, level=1, args=None
+        )
         steps.notify(StepEvent(step, {"state": "stop", "result": data}, resource=None))

@@ -54,26 +54,31 @@ class Shell:
 
     def __init__(self, console: ConsoleExpect, account: Account, *, target: str) -> None:
         self.target = target
-        self._console = console
+        self.dead = False
+        """Whether the last command left the far end in a state that nobody knows."""
+        self.console = console
         self._account = account
         self._number = 0
 
     def open(self, *, timeout_s: float) -> None:
         """Log in and teach the shell; LabError within *timeout_s* (plus one set-up deadline) when that fails."""
-        login(self._console, self._account, target=self.target, timeout_s=timeout_s)
+        login(self.console, self._account, target=self.target, timeout_s=timeout_s)
         self._teach([QUIET], rb"<pi64 41-quiet>")
         self._teach(TEACH, rb"<pi64 42-ready>")
 
     def run(self, command: str, *, timeout: float = 30.0) -> CommandResult:
         """Run *command* and return its exact output (stdout and stderr together) and status.
 
-        Raises LabError when no whole answer came within *timeout* s; the command may then have run, but never twice.
+        Raises LabError when no whole answer came within *timeout* s, CheckFailed when the kernel died meanwhile; the
+        command may then have run, but never twice, and the shell is ``dead``.
         """
         self._number += 1
         started = time.monotonic()
-        self._console.forget()
+        self.dead = True
+        self.console.forget()
         self._type(command)
         output, status = self._answer(command, deadline=started + timeout, timeout=timeout)
+        self.dead = False
         return CommandResult(command, output, status, time.monotonic() - started)
 
     def check(self, command: str, *, timeout: float = 30.0) -> str:
@@ -83,50 +88,50 @@ class Shell:
             raise CommandFailed(
                 f"{self.target}: `{command}` returned {result.status} after {result.seconds:.1f} s",
                 evidence=result.output.splitlines()[-10:],
-                hint=f"full console log: {self._console.recorder.log}",
+                hint=f"full console log: {self.console.recorder.log}",
             )
         return result.output.removesuffix("\n")
 
     def send(self, command: str) -> None:
         """Type *command* and do not wait for it: for what takes the shell away, such as ``sudo reboot``."""
         self._number += 1
-        self._console.forget()
+        self.console.forget()
         self._type(command)
 
     def _teach(self, lines: Sequence[str], marker: bytes) -> None:
         for line in lines:
-            self._console.sendline(line.encode())
+            self.console.sendline(line.encode())
         try:
-            self._console.expect(marker, timeout=READY_TIMEOUT_S)
+            self.console.expect(marker, timeout=READY_TIMEOUT_S)
         except pexpect.TIMEOUT:
             raise LabError(
                 f"{self.target}: the shell did not answer within {READY_TIMEOUT_S:g} s of the login",
-                evidence=(self._console.buffer or b"").decode(errors="replace").splitlines()[-3:],
+                evidence=(self.console.buffer or b"").decode(errors="replace").splitlines()[-3:],
             ) from None
 
     def _type(self, command: str) -> None:
         raw = command.encode()
         coded = base64.b64encode(raw).decode()
-        self._console.send(b"\x15")  # a line half typed by somebody else is gone
-        self._console.sendline(b" _c=")
+        self.console.send(b"\x15")  # a line half typed by somebody else is gone
+        self.console.sendline(b" _c=")
         for start in range(0, len(coded), LINE_LIMIT):
-            self._console.sendline(f" _c=${{_c}}{coded[start : start + LINE_LIMIT]}".encode())
-        self._console.sendline(f" _p {self._number} {hashlib.md5(raw).hexdigest()}".encode())  # noqa: S324 - no secret
+            self.console.sendline(f" _c=${{_c}}{coded[start : start + LINE_LIMIT]}".encode())
+        self.console.sendline(f" _p {self._number} {hashlib.md5(raw).hexdigest()}".encode())  # noqa: S324 - no secret
 
     def _answer(self, command: str, *, deadline: float, timeout: float) -> tuple[str, int]:
-        acknowledged = False
+        acknowledged, patience = False, ASK_AGAIN_S
         head: re.Match[bytes] | None = None
         while True:
-            wait = min(ASK_AGAIN_S, deadline - time.monotonic())
+            wait = min(patience, deadline - time.monotonic())
             try:
-                self._console.expect(ANSWER, timeout=max(wait, 0))
+                self.console.expect(ANSWER, timeout=max(wait, 0))
             except pexpect.TIMEOUT:
                 if time.monotonic() >= deadline:
                     raise self._no_answer(command, timeout, acknowledged=acknowledged) from None
-                head = None
-                self._console.sendline(b"\x15 _g") if acknowledged else self._type(command)
+                head, patience = None, patience * 2  # each time it is asked the answer comes once more, in the end
+                self.console.sendline(b"\x15 _g") if acknowledged else self._type(command)
                 continue
-            match = self._console.match
+            match = self.console.match
             assert isinstance(match, re.Match)
             kind, number = match[1] or b"out", int(match[2] or match[3])
             if number != self._number:
@@ -138,19 +143,19 @@ class Shell:
             elif kind == b"out":
                 acknowledged, head = True, match
             else:
-                output = _decode(self._console.before or b"", head[5]) if head else None
+                output = _decode(self.console.before or b"", head[5]) if head else None
                 if output is not None and head is not None:
                     return output, int(head[4])
-                self._console.sendline(b"\x15 _g")
+                self.console.sendline(b"\x15 _g")
                 head = None
 
     def _no_answer(self, command: str, timeout: float, *, acknowledged: bool) -> LabError:
         state = "runs, or its answer was lost" if acknowledged else "was never acknowledged"
-        tail = (self._console.buffer or b"").decode(errors="replace").splitlines()[-5:]
+        tail = (self.console.buffer or b"").decode(errors="replace").splitlines()[-5:]
         return LabError(
             f"{self.target}: no answer to `{command}` within {timeout:g} s; the command {state}",
             evidence=tail,
-            hint=f"full console log: {self._console.recorder.log}",
+            hint=f"full console log: {self.console.recorder.log}",
         )
 
 

@@ -6,7 +6,7 @@ import attrs
 
 from harness.console.recorder import Recorder
 from harness.host import Progress, silent
-from harness.model import BootRecord, Finding
+from harness.model import STAGES, BootRecord, Finding
 from harness.verdict.findings import Scanner
 from harness.verdict.stages import Boot, StageTracker
 
@@ -21,6 +21,8 @@ LOOP_BANNERS = 3  # kernel banners in one boot: it resets itself before the logi
 class Deadlines:
     """Seconds from power-on to the first line of each stage, at most, and how long a board may be silent."""
 
+    shutdown: float = 180.0
+    """After ``reboot``, until the new system's first line; systemd alone gives a stubborn service 90 s."""
     firmware: float = 30.0
     kernel: float = 60.0
     rootfs: float = 120.0
@@ -43,7 +45,6 @@ class BootWatch:
         *,
         position: int,
         started: float | None,
-        expected: frozenset[str] = frozenset(),
     ) -> None:
         self._recorder, self._deadlines = recorder, deadlines
         self._position, self._begun = position, started
@@ -54,7 +55,7 @@ class BootWatch:
         self._line = b""
         self._line_at = recorder.now
         self._tracker = StageTracker(first_line=self._line_number)
-        self._scanner = Scanner(first_line=self._line_number, expected=expected)
+        self._scanner = Scanner(first_line=self._line_number)
         self._findings: list[Finding] = []
         self._tail: list[str] = []
         self._warm = started is None
@@ -70,7 +71,7 @@ class BootWatch:
         while not (reason := self._over()):
             self._listen(POLL_S)
             progress(f"booting: stage {self._boot.last_stage}, {self._recorder.now - self._opened:.0f} s")
-        if reason != "login":
+        if self._scanner.pending:
             self._hear_out()
         self._findings += self._scanner.close()
         return self._record("" if reason == "login" else reason)
@@ -110,6 +111,7 @@ class BootWatch:
         """Feed the stage tracker; after a ``reboot`` not before the new system's first line."""
         if not self._begins and not {"firmware", "kernel"}.isdisjoint(StageTracker().feed(0.0, line)):
             self._begins = True
+            self._opened = self._line_at
         if self._begins:
             self._tracker.feed(self._line_at, line, number=self._line_number)
 
@@ -131,10 +133,13 @@ class BootWatch:
         quiet = now - max(self._heard, self._opened)
         if quiet > self._deadlines.silence:
             return f"silent for {quiet:.0f} s after stage `{boot.last_stage}`"
-        for stage, limit in attrs.asdict(self._deadlines).items():
-            passed = any(later in boot.stages for later in _from(stage))
-            if stage != "silence" and not passed and now - since > limit:
-                return f"no stage `{stage}` within {limit:g} s of {'the reboot' if self._warm else 'power-on'}"
+        if not self._begins:
+            limit = self._deadlines.shutdown
+            return f"the old system was not down within {limit:g} s of the reboot" if now - since > limit else ""
+        for number, stage in enumerate(STAGES):
+            limit = getattr(self._deadlines, stage)
+            if boot.stages.keys().isdisjoint(STAGES[number:]) and now - since > limit:
+                return f"no stage `{stage}` within {limit:g} s of {'the reset' if self._warm else 'power-on'}"
         return ""
 
     def _hear_out(self) -> None:
@@ -160,8 +165,3 @@ class BootWatch:
             first_line=boot.first_line,
             tail=tuple(self._tail[-TAIL_LINES:]),
         )
-
-
-def _from(stage: str) -> tuple[str, ...]:
-    order = ("firmware", "kernel", "rootfs", "init", "login")
-    return order[order.index(stage) :] if stage in order else ()

@@ -1,12 +1,14 @@
 """Deploy onto a card that is an image file, as the virtual boards have it: without root, without mounting."""
 
+import fcntl
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 import attr
 from labgrid.driver.common import Driver
@@ -41,6 +43,29 @@ class CardImageDriver(Driver, DeployProtocol):
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
         self._base: BaseImage | None = None
+        self._lock: IO[str]
+
+    def on_activate(self) -> None:
+        """Take the card for this process; LabError naming the one that has it."""
+        lock = self.slot.path.with_suffix(".lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = lock.open("a+")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.seek(0)
+            holder = self._lock.read().strip()
+            raise LabError(
+                f"{self.target.name}: its card {self.slot.path} is in use by another run ({holder})",
+                hint="wait for it to end, or give this target a card of its own (`CardImage: {file: ...}`)",
+            ) from None
+        self._lock.truncate(0)
+        self._lock.write(f"process {os.getpid()}")
+        self._lock.flush()
+
+    def on_deactivate(self) -> None:
+        """Let the card go."""
+        self._lock.close()
 
     def use(self, base: BaseImage) -> None:
         """Say which base image lies under the kernel."""
@@ -70,7 +95,7 @@ class CardImageDriver(Driver, DeployProtocol):
         if before and self._hidden(set(before["boot"]) - set(boot)):
             before = None
         if before is None:
-            progress("copying the base image")
+            progress("deploy: copying the base image")
             with self._anew() as card:
                 self._write(card, files, boot, modules, {"boot": {}, "modules": {}}, progress)
             written = [*boot, *modules]
@@ -97,11 +122,11 @@ class CardImageDriver(Driver, DeployProtocol):
         """Modules first: the boot files, config.txt last among them, are what makes the board use them."""
         root, fat = Ext4Partition(card, self.base.root_offset), FatPartition(card, self.base.boot_offset)
         stale = _gone(before["modules"], modules)
-        progress(f"writing {len(_differ(before['modules'], modules))} module files")
+        progress(f"deploy: {len(_differ(before['modules'], modules))} module files to write")
         root.delete(PurePosixPath("/", name) for name in stale)
         changed = {PurePosixPath("/", name): files.modules_root / name for name in _differ(before["modules"], modules)}
         root.write(changed)
-        progress(f"writing {len(_differ(before['boot'], boot))} boot files")
+        progress(f"deploy: {len(_differ(before['boot'], boot))} boot files to write")
         contents = {str(file.path): file for file in files.files}
         fat.write({PurePosixPath(name): contents[name].read() for name in _differ(before["boot"], boot)})
         fat.delete(PurePosixPath(name) for name in set(before["boot"]) - set(boot))

@@ -1,12 +1,16 @@
 """What lab.yaml says about one target under ``options:``; labgrid's own words stand beside it."""
 
 import os
+from typing import Literal
 
 import attrs
 
 from harness.console.login import Account
 from harness.console.watcher import Deadlines
 from harness.errors import UsageError
+
+Layout = Literal["side-by-side", "in-place"]
+Depmod = Literal["host", "target"]
 
 
 @attrs.frozen
@@ -67,8 +71,8 @@ class TargetOptions:
     kernel: KernelOptions = KernelOptions()
     image: ImageOptions = ImageOptions()
     login: LoginOptions = LoginOptions()
-    layout: str = "side-by-side"
-    depmod: str = "host"
+    layout: Layout = "side-by-side"
+    depmod: Depmod = "host"
     """``host``, or ``target`` as the guide does."""
     root: str | None = None
     """Replaces ``root=`` of the stock command line."""

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 import attrs
 
 from harness import host
-from harness.errors import CheckFailed, Pi64Error
-from harness.model import Finding, KernelBuild, KernelSource, Toolchain
+from harness.errors import CheckFailed, Pi64Error, UsageError
+from harness.model import BootRecord, Finding, KernelBuild, KernelSource, Toolchain, Verdict, VerdictName
 from harness.report import record as records
 from harness.report.record import CaseRecord, RunRecord
+from harness.report.redact import printable, redact, without_credentials
 from harness.strategy import RaspberryPiStrategy
 from harness.verdict.findings import scan
 from harness.verdict.judge import judge
@@ -31,6 +32,7 @@ class Run:
     def __init__(self, folder: Path, record: RunRecord) -> None:
         self.folder, self.record = folder, record
         self._errors: list[tuple[str, str]] = []
+        self._secrets: list[str] = []
         self._strategy: RaspberryPiStrategy | None = None
         self.save()
 
@@ -38,15 +40,18 @@ class Run:
     def begin(cls, parent: Path, *, target: str, model: str, argv: Sequence[Any]) -> "Run":
         """Make the folder of a new run below *parent*; ``latest`` there points to it."""
         stamp = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H-%M-%S")
-        folder = _new_folder(parent, f"{stamp}-{target}")
-        _point(parent / "latest", folder)
+        try:
+            folder = _new_folder(parent, f"{stamp}-{target}")
+            _point(parent / "latest", folder)
+        except OSError as error:
+            raise UsageError(f"{parent}: no folder for the record of this run: {error}", hint="--runs DIR") from error
         record = RunRecord(
             run_id=folder.name,
             target=target,
             started=_now(),
             board=model,
             host=platform.node(),
-            argv=tuple(map(str, argv)),
+            argv=tuple(without_credentials(str(arg)) for arg in argv),
             console_log="console.log",
         )
         return cls(folder, record)
@@ -67,7 +72,7 @@ class Run:
         self._write(f"{name}.json", attrs.asdict(thing))  # type: ignore[arg-type]  # all of them are attrs values
         match thing:
             case KernelSource():
-                self._know(source=thing.origin, commit=thing.commit or "", dirty=thing.dirty)
+                self._know(source=without_credentials(thing.origin), commit=thing.commit or "", dirty=thing.dirty)
             case Toolchain():
                 self._know(toolchain=thing.version)
             case KernelBuild():
@@ -75,20 +80,38 @@ class Run:
                 self._know(release=thing.release, build_id=thing.build_id, build_key=thing.key)
         return thing
 
+    def note_features(self, features: frozenset[str]) -> frozenset[str]:
+        """Take what the board can do; return it."""
+        self._know(features=tuple(sorted(features)))
+        return features
+
     def watch(self, strategy: RaspberryPiStrategy) -> None:
         """Take the boots from *strategy*."""
         self._strategy = strategy
 
+    def keep_secret(self, secret: str) -> None:
+        """Hide *secret* in everything that is written down from now on."""
+        self._secrets.append(secret)
+
+    def clean(self, text: str) -> str:
+        """Return *text* fit for a terminal and a record: no secrets, and nothing that a terminal would obey."""
+        return printable(redact(without_credentials(text), self._secrets))
+
     def case(self, report: Any, error: BaseException | None) -> None:
         """Take the outcome of one test."""
         fault = error.verdict if isinstance(error, Pi64Error) else ""
-        message = str(report.longrepr)[:MESSAGE_LIMIT] if report.failed else ""
+        message = self.clean(str(report.longrepr)[:MESSAGE_LIMIT]) if report.failed else ""
         outcome = "error" if report.failed and report.when != "call" else report.outcome
         if isinstance(error, CheckFailed):
             self._know(findings=(*self.record.findings, *error.findings))
         elif report.failed:
-            self._errors.append((fault or "KERNEL" * isinstance(error, AssertionError) or "INCONCLUSIVE", message))
+            asserted = isinstance(error, AssertionError) and report.when == "call"
+            self._errors.append((fault or ("KERNEL" if asserted else "INCONCLUSIVE"), message))
         self._know(tests=(*self.record.tests, CaseRecord(report.nodeid, outcome, report.duration, message, fault)))
+
+    def told(self, boot: BootRecord) -> bool:
+        """Return whether a failed test has shown already why *boot* failed."""
+        return any(boot.reason in case.message for case in self.record.tests if case.fault)
 
     def position(self) -> int:
         """Return how much of the console has been recorded."""
@@ -101,13 +124,20 @@ class Run:
         if recorder is None or recorder.position == since:
             return []
         text = recorder.read(since, timeout=0, limit=recorder.position - since).decode(errors="replace")
-        known = {found.signature for boot in self._boots for found in boot.findings}
-        found = scan(text.splitlines(), first_line=recorder.line_number(since))
-        return [one for one in found if one.severity != "info" and one.signature not in known]
+        first = recorder.line_number(since)
+        judged = {found.first_line for boot in self._boots for found in boot.findings}
+        found = scan(text.splitlines(), first_line=first)
+        return [one for one in found if one.severity != "info" and one.first_line not in judged]
 
-    def finish(self) -> RunRecord:
+    def take(self, findings: Sequence[Finding]) -> None:
+        """Take findings that came with a test that failed for another reason."""
+        self._know(findings=(*self.record.findings, *findings))
+
+    def finish(self, *, interrupted: bool) -> RunRecord:
         """Judge the run and write the last of its record."""
         verdict = judge(self._boots, self.record.findings, self._errors)
+        if interrupted and verdict.name is VerdictName.PASS:
+            verdict = Verdict(VerdictName.INCONCLUSIVE, "the run was interrupted before its end")
         self._know(verdict=verdict, finished=_now())
         return self.record
 
@@ -117,7 +147,7 @@ class Run:
         host.write_atomic(self.folder / "run.json", records.to_json(self.record).encode())
 
     @property
-    def _boots(self) -> Sequence[Any]:
+    def _boots(self) -> Sequence[BootRecord]:
         return self._strategy.boots if self._strategy else ()
 
     def _know(self, **facts: Any) -> None:
@@ -125,7 +155,8 @@ class Run:
         self.save()
 
     def _write(self, name: str, value: Any) -> None:
-        host.write_atomic(self.folder / name, (json.dumps(value, indent=1, default=str) + "\n").encode())
+        text = without_credentials(json.dumps(value, indent=1, default=str))
+        host.write_atomic(self.folder / name, f"{text}\n".encode())
 
 
 def _new_folder(parent: Path, name: str) -> Path:

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import select
+import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -24,7 +26,7 @@ from harness.card.slot import CardImage
 from harness.errors import LabError
 
 START_TIMEOUT_S = 20.0  # a Python process that imports libfdt; 0.2 s when the host is idle
-ANSWER_TIMEOUT_S = 30.0  # of which QEMU's own start may take ten
+ANSWER_TIMEOUT_S = 120.0  # QEMU's start may take ten, the copy of a large card on a slow disk most of the rest
 
 
 @target_factory.reg_driver
@@ -105,7 +107,9 @@ class VirtualPiDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtocol
     @Driver.check_active
     @step()
     def reset(self) -> None:
-        """Pull the RUN pin low: a restart with the power left on."""
+        """Pull the RUN pin low: a restart with the power left on; a board without power stays off."""
+        if self._control is None:
+            return
         self._connect_line()
         self._ask("reset")
 
@@ -150,17 +154,21 @@ class VirtualPiDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtocol
         argv = [sys.executable, "-m", "harness.virtual.pi", "--model", model, "--folder", str(folder)]
         argv += [f"--qemu-arg={arg}" for arg in self.qemu_args]
         argv += ["--port", str(self.port)] if self.port is not None else []
-        quiet = subprocess.DEVNULL if self.detached else None
-        process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=quiet, start_new_session=True, text=True
-        )
+        with (folder / "errors").open("w+") as errors:
+            process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, start_new_session=True, text=True
+            )
         assert process.stdout is not None
         ready, _, _ = select.select([process.stdout], [], [], START_TIMEOUT_S)
         if not ready or process.stdout.readline() != "ready\n":
             process.kill()
+            said = _tail(folder / "errors")
+            status = process.wait()
+            shutil.rmtree(folder, ignore_errors=True)
             raise LabError(
-                f"{self.target.name}: the virtual board's process did not start (status {process.wait()})",
-                hint=f"try by hand: {' '.join(argv)}",
+                f"{self.target.name}: the virtual board's process did not start (status {status})",
+                evidence=said,
+                hint=f"try by hand: {shlex.join(argv)}",
             )
         process.stdout.close()
         self._connect(folder)
@@ -221,6 +229,7 @@ class VirtualPiDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtocol
                 self._control.sendall(json.dumps({"do": do, **more}).encode() + b"\n")
                 line = answers.readline()
         except OSError as error:
+            self._hang_up()  # an answer that comes after all would be taken for that of the next question
             raise LabError(f"{self.target.name}: the virtual board's process does not answer: {error}") from error
         if not line:
             raise LabError(f"{self.target.name}: the virtual board's process is gone")
@@ -235,6 +244,14 @@ class VirtualPiDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtocol
         except LabError as error:
             return error
         return LabError(f"{self.target.name}: the serial line was hung up", evidence=words)
+
+
+def _tail(path: Path) -> list[str]:
+    """Return the last lines of a file that may not be there any more."""
+    try:
+        return path.read_text(errors="replace").splitlines()[-5:]
+    except OSError:
+        return []
 
 
 def _hung_up(line: socket.socket) -> bool:

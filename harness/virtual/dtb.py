@@ -31,9 +31,12 @@ def fix_up(dtb: bytes, board: BoardProfile, *, serial: int, partition: int = 1, 
     flattened device tree.
     """
     try:
-        tree = libfdt.Fdt(bytearray(dtb))
+        return _fixed(libfdt.Fdt(bytearray(dtb)), board, serial=serial, partition=partition, tryboot=tryboot)
     except libfdt.FdtException as error:
         raise DeployError(f"{board.name}: the device tree file is damaged: {error}") from error
+
+
+def _fixed(tree: libfdt.Fdt, board: BoardProfile, *, serial: int, partition: int, tryboot: bool) -> bytes:
     tree.resize(tree.totalsize() + GROW_BYTES)
     for address in ABSENT.get(board.soc, ()):
         for path in _paths_at(tree, address):

@@ -10,6 +10,7 @@ from harness.bootfs.planned import FirmwarePlan
 from harness.card import layout
 from harness.card.fat import FatPartition
 from harness.card.files import CardFiles
+from harness.errors import DeployError
 from harness.model import BoardProfile
 from harness.virtual import dtb
 from harness.virtual.qemu import BootImage
@@ -37,7 +38,10 @@ def load(card: Path, board: BoardProfile, folder: Path) -> Started:
         return Started(tuple(lines), None)
     if not plan.arm_64bit:
         return Started((*lines, "arm_loader: this virtual board runs 64-bit kernels only"), None)
-    image, said = _place(plan, files, board, folder)
+    try:
+        image, said = _place(plan, files, board, folder)
+    except DeployError as error:
+        return Started((*lines[:-1], f"dterror: {error.message}"), None)
     return Started((*lines[:-1], *said, lines[-1]), image)  # "Starting ARM" stays last: the kernel's first line follows
 
 

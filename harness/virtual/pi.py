@@ -153,17 +153,22 @@ class Pi:
             self.state = "dead" if reason == "died" else "halted"
             if self.state == "dead":
                 self.serial.hang_up()
-        except Pi64Error as error:
-            self.state = "dead"
-            if not started.done():
-                started.set_exception(error)
-            else:
-                self.words = (error.message, *error.evidence)
-                self.serial.hang_up()
+        except (Pi64Error, OSError) as error:
+            self._die(started, error if isinstance(error, Pi64Error) else LabError(f"the virtual board: {error}"))
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not leave somebody waiting for an answer
+            self._die(started, LabError(f"the virtual board's own code failed: {error!r}"))
         finally:
             if self._qemu:
                 await self._qemu.kill()
                 self._qemu = None
+
+    def _die(self, started: asyncio.Future[None], error: Pi64Error) -> None:
+        self.state = "dead"
+        self.words = (error.message, *error.evidence)
+        if started.done():
+            self.serial.hang_up()
+        else:
+            started.set_exception(error)
 
     async def _boot_once(self, started: asyncio.Future[None]) -> str:
         self.boots += 1

@@ -80,15 +80,23 @@ class Qemu:
             *argv, stdin=pipe, stdout=pipe, stderr=pipe, preexec_fn=_die_with_parent, start_new_session=True
         )
         self = cls(process)
+        try:
+            await self._until_it_runs(argv)
+        except BaseException:  # a power cut in this very moment is a CancelledError
+            await self.kill()
+            raise
+        return self
+
+    async def _until_it_runs(self, argv: list[str]) -> None:
+        process = self._process
         running, ended = asyncio.create_task(self._running.wait()), asyncio.create_task(process.wait())
         done, _ = await asyncio.wait({running, ended}, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
         running.cancel()
         if not self._running.is_set():
-            await self.kill()
+            await self.kill()  # its words are complete then
             fact = f"ended with status {process.returncode}" if ended in done else f"silent for {START_TIMEOUT_S:g} s"
             raise LabError(f"QEMU did not start: {fact}", evidence=self.words, hint=f"try by hand: {shlex.join(argv)}")
         ended.cancel()
-        return self
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -1,14 +1,18 @@
 import random
+import time
+from threading import Timer
 
 import pytest
-from scriptedpi import ScriptedPi, serial_driver
+from processes import until
+from scriptedpi import BOOT_LOG, ScriptedPi, serial_driver
 
 from harness.console.expect import ConsoleExpect
 from harness.console.login import Account
 from harness.console.recorder import Recorder
 from harness.console.shell import Shell
-from harness.errors import CommandFailed, LabError
+from harness.errors import CheckFailed, CommandFailed, LabError
 
+PROMPT_AT = len(BOOT_LOG.replace("\n", "\r\n"))
 ACCOUNT = Account("pi", "raspberry")
 
 
@@ -30,9 +34,15 @@ def recorder(pi, tmp_path):
 @pytest.fixture
 def shell(pi, recorder):
     pi.power_on()
-    shell = Shell(ConsoleExpect(recorder, recorder.driver, position=0), ACCOUNT, target="scripted")
+    recorder_until_prompt(recorder)
+    shell = Shell(ConsoleExpect(recorder, recorder.driver, position=PROMPT_AT), ACCOUNT, target="scripted")
     shell.open(timeout_s=10)
     return shell
+
+
+def recorder_until_prompt(recorder) -> None:
+    """Wait for the boot log to be over: it is the watcher's business, not the shell's."""
+    until(lambda: b"login: " in recorder.log.read_bytes())
 
 
 def test_output_and_status_of_a_command_are_exact(shell) -> None:
@@ -85,13 +95,47 @@ def test_a_failed_command_names_target_command_status_and_output(shell) -> None:
 
 def test_a_refused_password_is_the_labs_fault_and_is_not_shown(pi, recorder) -> None:
     pi.power_on()
-    console = ConsoleExpect(recorder, recorder.driver, position=0)
+    recorder_until_prompt(recorder)
+    console = ConsoleExpect(recorder, recorder.driver, position=PROMPT_AT)
     with pytest.raises(LabError, match="login of user `pi` was refused") as caught:
         Shell(console, Account("pi", "hunter2"), target="scripted").open(timeout_s=10)
     assert "hunter2" not in str(caught.value) + repr(caught.value) + recorder.log.read_text()
 
 
-def test_a_shell_that_is_logged_in_already_is_taken(shell, recorder) -> None:
+def test_a_shell_that_is_logged_in_already_is_taken(shell, recorder, monkeypatch) -> None:
+    monkeypatch.setattr("harness.console.login.NUDGE_S", 0.2)
     again = Shell(ConsoleExpect(recorder, recorder.driver), ACCOUNT, target="scripted")
     again.open(timeout_s=10)
     assert again.check("echo hello") == "hello"
+
+
+def test_a_panic_during_a_command_ends_the_wait_and_is_the_kernels(pi, shell) -> None:
+    started = time.monotonic()
+    Timer(
+        0.3, pi.say, ["\n[   77.000000] Kernel panic - not syncing: Fatal exception\n[   77.1] CPU: 0 PID: 1\n"]
+    ).start()
+    with pytest.raises(CheckFailed, match="scripted: died: Kernel panic") as caught:
+        shell.run("sleep 30", timeout=60)
+    assert time.monotonic() - started < 10
+    assert caught.value.verdict == "KERNEL"
+    assert shell.dead
+
+
+def test_a_board_that_restarts_during_a_command_is_noticed(pi, shell) -> None:
+    Timer(0.3, pi.say, ["\n[    0.000000] Booting Linux on physical CPU 0x0000000000 [0x410fd034]\n"]).start()
+    with pytest.raises(CheckFailed, match="restarted, and nobody had asked"):
+        shell.run("sleep 30", timeout=60)
+
+
+def test_a_panic_that_is_expected_ends_nothing(pi, shell) -> None:
+    Timer(0.2, pi.say, ["\n[   77.000000] Kernel panic - not syncing: on purpose\n"]).start()
+    with shell.console.expecting("panic"):
+        assert shell.check("sleep 0.5; echo alive") == "alive"
+
+
+def test_the_password_is_not_among_labgrids_console_steps(pi, recorder, caplog) -> None:
+    caplog.set_level(0)
+    pi.power_on()
+    recorder_until_prompt(recorder)
+    Shell(ConsoleExpect(recorder, recorder.driver, position=PROMPT_AT), ACCOUNT, target="scripted").open(timeout_s=10)
+    assert "raspberry" not in caplog.text.replace("raspberrypi", "")

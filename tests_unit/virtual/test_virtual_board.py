@@ -12,7 +12,7 @@ from processes import qemus, until
 from harness.card.slot import CardImage
 from harness.console.expect import ConsoleExpect
 from harness.console.recorder import Recorder
-from harness.errors import LabError
+from harness.errors import CheckFailed, LabError
 from harness.virtual.board import VirtualPiDriver
 
 PROMPT = b"login: "
@@ -42,9 +42,12 @@ class Board:
         self.target.activate(self.driver)
         self.recorder.start()
         self.console = ConsoleExpect(self.recorder, self.driver)
+        self._lifted = self.console.expecting("restart")  # starting and restarting is what is tested here
+        self._lifted.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._lifted.__exit__(None, None, None)
         self.recorder.stop()
         self.target.deactivate(self.driver)
 
@@ -69,7 +72,9 @@ def test_the_firmware_tells_what_it_loaded_and_the_kernel_follows(board) -> None
 def test_a_card_without_a_kernel_halts_and_says_why(board, tmp_path) -> None:
     board.insert(tinycard.make(tmp_path / "empty.img", None))
     board.driver.on()
-    board.console.expect(rb"Cannot start: .*kernel", timeout=5)
+    with pytest.raises(CheckFailed, match=r"Cannot start: kernel kernel8.img is missing") as caught:
+        board.console.expect(b"never", timeout=5)
+    assert caught.value.verdict == "DEPLOY"
     assert board.driver.status()["state"] == "halted"
 
 
