@@ -12,7 +12,7 @@ from harness.model import BoardProfile, KernelBuild, KernelSource, Toolchain
 PI3, PI4 = load("rpi-3-b"), load("rpi-4-b")
 
 ARM64 = b"\0" * 56 + b"ARM\x64" + b"\0" * 200
-ARM64_GZIP = gzip.compress(ARM64)
+ARM64_GZIP = gzip.compress(ARM64, mtime=0)
 ZIMAGE = b"\0" * 36 + b"\x18\x28\x6f\x01" + b"\0" * 200
 
 CONFIG = """\
