@@ -6,16 +6,15 @@ the one it needs, and gets those before it. labgrid's own plugin stays loaded, w
 
 import os
 import signal
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
-from _pytest.junitxml import xml_key
 from labgrid.pytestplugin.hooks import LABGRID_ENV_KEY
 
-from harness import boards, checks
+from harness import boards, checks, outcomes
 from harness.bootfs.compose import compose
 from harness.build import kernel as kernels
 from harness.build import source as sources
@@ -23,7 +22,7 @@ from harness.build import toolchain as toolchains
 from harness.checks import Check
 from harness.console.shell import Shell
 from harness.deploy.modules import with_depmod
-from harness.errors import BootFailed, CheckFailed, Pi64Error, TargetError, UsageError
+from harness.errors import BootFailed, CheckFailed, Pi64Error, UsageError
 from harness.image.choose import choose as choose_image
 from harness.lab import config as lab_config
 from harness.lab.config import Lab
@@ -38,18 +37,13 @@ from harness.model import (
     KernelBuild,
     KernelSource,
     Toolchain,
-    VerdictName,
 )
+from harness.outcomes import PROGRESS, RUN
 from harness.progress import Progress
-from harness.report import junit, summary
-from harness.report.redact import printable, without_credentials
 from harness.strategy import Assignment, RaspberryPiStrategy
 
 LAB = pytest.StashKey[Lab | None]()
-RUN = pytest.StashKey[Run]()
-PROGRESS = pytest.StashKey[Progress]()
 DEFAULT = "virtual-rpi3"
-PLACEHOLDER = os.devnull  # where JUnit XML would go if there were no run; the run's folder is known later
 
 
 # --- options ---------------------------------------------------------------------------------------------------------
@@ -85,7 +79,8 @@ def pytest_configure(config: pytest.Config) -> None:
                 lab.target(config.option.board)
     except Pi64Error as error:
         raise pytest.UsageError(str(error)) from error
-    config.option.xmlpath = getattr(config.option, "xmlpath", None) or PLACEHOLDER
+    config.pluginmanager.register(outcomes, "harness.outcomes")
+    config.option.xmlpath = getattr(config.option, "xmlpath", None) or outcomes.PLACEHOLDER
     before = signal.signal(signal.SIGTERM, _terminated)
     config.add_cleanup(lambda: (signal.signal(signal.SIGTERM, before), None)[1])
 
@@ -307,68 +302,3 @@ def ask(shell: Shell, kernel: KernelBuild, board: BoardProfile, features: frozen
             raise CheckFailed(shell.target, check.name, found)
 
     return put
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    """Fail a test during which the kernel complained on the console."""
-    run = item.config.stash.get(RUN, None)
-    before = run.position() if run else 0
-    try:
-        yield
-    except Exception as error:
-        if run and not isinstance(error, CheckFailed):
-            run.take(run.complaints(since=before))
-        raise
-    if run and (complaints := run.complaints(since=before)):
-        asked = f"the kernel complained during {item.name}"
-        raise CheckFailed(run.target, asked, complaints, hint=f"full console log: {run.console}")
-
-
-# --- the record ------------------------------------------------------------------------------------------------------
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Whose fault it is decides the colour: the bench is an *error*, what is under test *failed*, in whatever phase."""
-    if PROGRESS in item.config.stash:
-        item.config.stash[PROGRESS].clear()
-    report = yield
-    error = call.excinfo.value if call.excinfo else None
-    if isinstance(error, Pi64Error):
-        run = item.config.stash.get(RUN, None)
-        report.longrepr = run.clean(str(error)) if run else printable(without_credentials(str(error)))
-        if report.when != "teardown":
-            report.when = "call" if isinstance(error, TargetError) else "setup"
-    if RUN in item.config.stash and (report.when == "call" or report.outcome != "passed"):
-        item.config.stash[RUN].case(report, error)
-    return report
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Judge the run and write the last of its record, before pytest writes its JUnit XML."""
-    config = session.config
-    xml = config.stash.get(xml_key, None)
-    if RUN in config.stash:
-        run = config.stash[RUN]
-        record = run.finish(interrupted=exitstatus in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR})
-        if exitstatus == pytest.ExitCode.OK and record.verdict and record.verdict.name is not VerdictName.PASS:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED  # nobody shall read one thing here and another there
-        for name, value in junit.properties(record):
-            if xml:
-                xml.add_global_property(name, value)
-        if xml and xml.logfile == PLACEHOLDER:
-            xml.logfile = str(run.folder / "junit.xml")
-    elif xml and xml.logfile == PLACEHOLDER:
-        config.pluginmanager.unregister(xml)
-        del config.stash[xml_key]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say the verdict first, then why, then where to look."""
-    if RUN in config.stash:
-        terminalreporter.section("pi64")
-        run = config.stash[RUN]
-        for line in summary.lines(attrs.evolve(run.record, console_log=os.path.relpath(run.console))):
-            terminalreporter.line(line)
