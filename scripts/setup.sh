@@ -19,13 +19,14 @@ BINFMT=/proc/sys/fs/binfmt_misc
 
 # program (or file) = package. harness/host.py PACKAGES has the same names, for its hints.
 TEST_NEEDS="
-bzip2=bzip2 debugfs=e2fsprogs depmod=kmod dtc=device-tree-compiler fakeroot=fakeroot gcc=gcc git=git make=make
-mcopy=mtools mke2fs=e2fsprogs mkfs.vfat=dosfstools qemu-img=qemu-utils qemu-system-aarch64=qemu-system-arm
+bzip2=bzip2 debugfs=e2fsprogs depmod=kmod fakeroot=fakeroot gcc=gcc git=git make=make
+mcopy=mtools mke2fs=e2fsprogs mkfs.vfat=dosfstools qemu-system-aarch64=qemu-system-arm
 sfdisk=fdisk tar=tar xz=xz-utils
 /usr/include/stdio.h=libc6-dev
 "
 HW_NEEDS="
 aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu bc=bc bison=bison ccache=ccache cpio=cpio flex=flex mmdebstrap=mmdebstrap
+openssl=openssl
 qemu-arm-static=qemu-user-static rsync=rsync update-binfmts=binfmt-support
 /usr/include/gelf.h=libelf-dev /usr/include/openssl/ssl.h=libssl-dev
 /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring
@@ -277,7 +278,7 @@ main() {
     mapfile -t missing < <(missing_packages "$mode" | sort -u)
     ((${#missing[@]} == 0)) || die "installed, but what they provide is not in PATH: ${missing[*]}"
   elif qemu_from_debian_is_too_old && can_be_root; then
-    install_packages qemu-system-arm qemu-utils
+    install_packages qemu-system-arm
   fi
   [[ $mode == host ]] || venv_is_current || make_venv
   [[ $mode == test ]] || enable_binfmt

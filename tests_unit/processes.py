@@ -19,7 +19,7 @@ def boards(word: str) -> list[int]:
     return found
 
 
-def until(condition: Callable[[], object], seconds: float = 15) -> None:
+def until(condition: Callable[[], object], seconds: float = 30) -> None:
     """Wait for *condition*, at most *seconds*."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -25,7 +25,7 @@ targets:
       login: {{user: pi, password: hunter2}}
       depmod: target
       config_txt: [dtoverlay=disable-bt]
-      deadlines: {{firmware: 10, kernel: 10, rootfs: 10, init: 10, login: 10, silence: 2}}
+      deadlines: {{firmware: 60, kernel: 60, rootfs: 60, init: 60, login: 60, silence: 60}}
     resources:
       CardImage: {{file: {card}}}
     drivers:

@@ -21,7 +21,7 @@ from harness.model import BaseImage, BootFile, BootFiles
 from harness.strategy import Assignment, RaspberryPiStrategy
 from harness.virtual.board import VirtualPiDriver
 
-SHORT = Deadlines(firmware=5, kernel=5, rootfs=5, init=5, login=5, silence=2)
+AMPLE = Deadlines(firmware=60, kernel=60, rootfs=60, init=60, login=60, silence=60)  # no test waits for one
 PANIC = (
     "VFS: Cannot open root device\n"
     "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\n"
@@ -43,7 +43,7 @@ def ladder(tmp_path, base):
     VirtualPiDriver(target, name=None, model="rpi-3-b")
     CardImageDriver(target, name=None)
     ladder = RaspberryPiStrategy(target, name=None)
-    ladder.prepare(Assignment(tmp_path / "record", Account("pi", "x"), SHORT), base)
+    ladder.prepare(Assignment(tmp_path / "record", Account("pi", "x"), AMPLE), base)
     yield ladder
     ladder.close()
 
@@ -100,6 +100,7 @@ def test_a_kernel_that_resets_again_and_again_is_a_boot_loop(ladder, tmp_path) -
 
 def test_a_silent_kernel_is_given_up_after_the_silence_deadline(ladder, tmp_path) -> None:
     ladder.files = files(tmp_path, fakekernel.image(fakekernel.text("6.12.1-hang", "and then\n"), then="hang"))
+    ladder.assignment = attrs.evolve(ladder.assignment, deadlines=attrs.evolve(AMPLE, silence=2))
     ladder.transition("booted")
     assert ladder.boot.reason.startswith("silent for 2 s after stage `kernel`")
 
@@ -154,7 +155,7 @@ def test_qemu_killed_while_booting_is_the_labs_fault(ladder, tmp_path) -> None:
         if "stage kernel" in text:
             os.kill(qemus(str(ladder.power._folder))[0], signal.SIGKILL)
 
-    ladder.assignment = Assignment(tmp_path / "record", deadlines=SHORT, progress=kill)
+    ladder.assignment = Assignment(tmp_path / "record", deadlines=AMPLE, progress=kill)
     with pytest.raises(LabError, match="serial line was hung up"):
         ladder.transition("booted")
 

@@ -16,7 +16,7 @@ from harness.console.watcher import Deadlines
 from harness.errors import CheckFailed, LabError
 from harness.strategy import Assignment, RaspberryPiStrategy
 
-SHORT = Deadlines(shutdown=10, firmware=10, kernel=10, rootfs=10, init=10, login=10, silence=5)
+AMPLE = Deadlines(shutdown=60, firmware=60, kernel=60, rootfs=60, init=60, login=60, silence=60)
 PANIC = "\n[   77.000000] Kernel panic - not syncing: Fatal exception\n"
 
 
@@ -55,7 +55,7 @@ def ladder(pi, tmp_path):
     SerialDriver(target, name=None)
     Switch(target, pi)
     ladder = RaspberryPiStrategy(target, name=None)
-    ladder.assignment = Assignment(tmp_path, Account("pi", "raspberry"), SHORT)
+    ladder.assignment = Assignment(tmp_path, Account("pi", "raspberry"), AMPLE)
     yield ladder
     ladder.close()
 

@@ -45,7 +45,7 @@ def recorder(line, tmp_path):
 def test_every_byte_is_kept_raw_and_with_its_time(line, recorder, tmp_path) -> None:
     line.pieces = [b"\xff\x00one\r\n", b"tw", b"o \xc3\xa9\x1b[0m"]
     console = ConsoleExpect(recorder, line, position=0)
-    console.expect(b"\x1b\\[0m", timeout=2)
+    console.expect(b"\x1b\\[0m", timeout=30)
     raw = (tmp_path / "console.log").read_bytes()
     entries = [json.loads(text) for text in (tmp_path / "console.jsonl").read_text().splitlines()]
     assert raw == b"\xff\x00one\r\ntwo \xc3\xa9\x1b[0m"
@@ -56,30 +56,30 @@ def test_every_byte_is_kept_raw_and_with_its_time(line, recorder, tmp_path) -> N
 def test_bytes_that_came_before_the_line_was_lost_are_read_first(line, recorder) -> None:
     line.pieces = [b"last words ", OSError("adapter gone")]
     console = ConsoleExpect(recorder, line, position=0)
-    console.expect(b"last words", timeout=2)
+    console.expect(b"last words", timeout=30)
     with pytest.raises(LabError, match="line: the serial line is lost: adapter gone"):
-        console.expect(b"more", timeout=2)
+        console.expect(b"more", timeout=30)
 
 
 def test_a_line_that_came_back_is_listened_to_again(line, recorder) -> None:
     line.pieces = [OSError("adapter gone")]
     console = ConsoleExpect(recorder, line, position=0)
     with pytest.raises(LabError):
-        console.expect(b"more", timeout=2)
+        console.expect(b"more", timeout=30)
     line.pieces = [b"back"]
     recorder.revive()
-    console.expect(b"back", timeout=2)
+    console.expect(b"back", timeout=30)
 
 
 def test_line_numbers_are_those_of_an_editor(line, recorder) -> None:
     line.pieces = [b"one\ntwo\nthree"]
-    ConsoleExpect(recorder, line, position=0).expect(b"three", timeout=2)
+    ConsoleExpect(recorder, line, position=0).expect(b"three", timeout=30)
     assert [recorder.line_number(position) for position in (0, 4, 8)] == [1, 2, 3]
 
 
 def test_what_is_typed_is_not_recorded(line, recorder, tmp_path) -> None:
     ConsoleExpect(recorder, line).sendline(b"hunter2")
     line.pieces = [b"Password: "]
-    ConsoleExpect(recorder, line, position=0).expect(b"Password", timeout=2)
+    ConsoleExpect(recorder, line, position=0).expect(b"Password", timeout=30)
     assert line.written == b"hunter2\r"
     assert "hunter2" not in (tmp_path / "console.jsonl").read_text()

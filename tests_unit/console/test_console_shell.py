@@ -36,7 +36,7 @@ def shell(pi, recorder):
     pi.power_on()
     recorder_until_prompt(recorder)
     shell = Shell(ConsoleExpect(recorder, recorder.driver, position=PROMPT_AT), ACCOUNT, target="scripted")
-    shell.open(timeout_s=10)
+    shell.open(timeout_s=30)
     return shell
 
 
@@ -98,14 +98,14 @@ def test_a_refused_password_is_the_labs_fault_and_is_not_shown(pi, recorder) -> 
     recorder_until_prompt(recorder)
     console = ConsoleExpect(recorder, recorder.driver, position=PROMPT_AT)
     with pytest.raises(LabError, match="login of user `pi` was refused") as caught:
-        Shell(console, Account("pi", "hunter2"), target="scripted").open(timeout_s=10)
+        Shell(console, Account("pi", "hunter2"), target="scripted").open(timeout_s=30)
     assert "hunter2" not in str(caught.value) + repr(caught.value) + recorder.log.read_text()
 
 
 def test_a_shell_that_is_logged_in_already_is_taken(shell, recorder, monkeypatch) -> None:
     monkeypatch.setattr("harness.console.login.NUDGE_S", 0.2)
     again = Shell(ConsoleExpect(recorder, recorder.driver), ACCOUNT, target="scripted")
-    again.open(timeout_s=10)
+    again.open(timeout_s=30)
     assert again.check("echo hello") == "hello"
 
 
@@ -137,5 +137,5 @@ def test_the_password_is_not_among_labgrids_console_steps(pi, recorder, caplog) 
     caplog.set_level(0)
     pi.power_on()
     recorder_until_prompt(recorder)
-    Shell(ConsoleExpect(recorder, recorder.driver, position=PROMPT_AT), ACCOUNT, target="scripted").open(timeout_s=10)
+    Shell(ConsoleExpect(recorder, recorder.driver, position=PROMPT_AT), ACCOUNT, target="scripted").open(timeout_s=30)
     assert "raspberry" not in caplog.text.replace("raspberrypi", "")

@@ -57,7 +57,7 @@ class Board:
 
     def boot(self) -> None:
         self.driver.on()
-        self.console.expect(PROMPT, timeout=10)
+        self.console.expect(PROMPT, timeout=30)
 
     def wait_for(self, state: str) -> None:
         until(lambda: self.driver.status()["state"] == state)
@@ -73,7 +73,7 @@ def test_a_card_without_a_kernel_halts_and_says_why(board, tmp_path) -> None:
     board.insert(tinycard.make(tmp_path / "empty.img", None))
     board.driver.on()
     with pytest.raises(CheckFailed, match=r"Cannot start: kernel kernel8.img is missing") as caught:
-        board.console.expect(b"never", timeout=5)
+        board.console.expect(b"never", timeout=30)
     assert caught.value.verdict == "DEPLOY"
     assert board.driver.status()["state"] == "halted"
 
@@ -81,7 +81,7 @@ def test_a_card_without_a_kernel_halts_and_says_why(board, tmp_path) -> None:
 def test_a_guest_reset_boots_what_lies_on_the_card_by_then(board, tmp_path) -> None:
     board.boot()
     board.console.send(b"r")
-    board.console.expect(PROMPT, timeout=10)
+    board.console.expect(PROMPT, timeout=30)
     assert board.driver.status()["boots"] == 2
     assert board.recorder.log.read_text().count("Starting ARM") == 2
 
@@ -99,14 +99,14 @@ def test_the_reset_line_restarts_a_hung_kernel(board, tmp_path) -> None:
     board.insert(tinycard.make(tmp_path / "hang.img", tinycard.healthy(then="hang")))
     board.boot()
     board.driver.reset()
-    board.console.expect(PROMPT, timeout=10)
+    board.console.expect(PROMPT, timeout=30)
 
 
 def test_a_power_cycle_boots_a_card_that_was_changed_meanwhile(board, tmp_path) -> None:
     board.boot()
     board.insert(tinycard.make(tmp_path / "new.img", tinycard.healthy("6.12.2-new")))
     board.driver.cycle()
-    board.console.expect(rb"Linux version 6\.12\.2-new", timeout=10)
+    board.console.expect(rb"Linux version 6\.12\.2-new", timeout=30)
 
 
 def test_the_card_itself_is_never_written_to(board, healthy_card) -> None:
@@ -134,7 +134,7 @@ def test_qemu_killed_from_outside_hangs_up_the_console_and_says_so(board) -> Non
     board.boot()
     os.kill(_qemu_of(board), signal.SIGKILL)
     with pytest.raises(LabError, match="serial line was hung up") as caught:
-        board.console.expect(b"never", timeout=10)
+        board.console.expect(b"never", timeout=30)
     assert "status -9" in caught.value.evidence[0]
 
 
@@ -142,10 +142,10 @@ def test_a_board_whose_qemu_was_killed_boots_again_after_a_power_cycle(board) ->
     board.boot()
     os.kill(_qemu_of(board), signal.SIGKILL)
     with pytest.raises(LabError):
-        board.console.expect(b"never", timeout=10)
+        board.console.expect(b"never", timeout=30)
     board.driver.cycle()
     board.recorder.revive()
-    board.console.expect(PROMPT, timeout=10)
+    board.console.expect(PROMPT, timeout=30)
 
 
 def test_nothing_is_left_when_the_driver_is_deactivated(tmp_path, healthy_card) -> None:
@@ -166,7 +166,7 @@ def test_what_a_32_bit_kernel_needs_is_told_instead_of_silence(board, tmp_path) 
     tinycard.put(card, "kernel7.img", b"\0" * 36 + b"\x18\x28\x6f\x01")
     board.insert(card)
     board.driver.on()
-    board.console.expect(b"64-bit kernels only", timeout=5)
+    board.console.expect(b"64-bit kernels only", timeout=30)
 
 
 def _qemu_of(board) -> int:
