@@ -71,7 +71,7 @@ class BootWatch:
         while not (reason := self._over()):
             self._listen(POLL_S)
             progress(f"booting: stage {self._boot.last_stage}, {self._recorder.now - self._opened:.0f} s")
-        if self._scanner.pending:
+        if self._fatal():
             self._hear_out()
         self._findings += self._scanner.close()
         return self._record("" if reason == "login" else reason)
@@ -120,12 +120,16 @@ class BootWatch:
         boot = self._boot
         if "login" in boot.stages:
             return "login"
-        for finding in [*self._findings, *filter(None, [self._scanner.pending])]:
-            if finding.severity == "fatal":
-                return finding.message
+        if fatal := self._fatal():
+            return fatal.message
         if self._tracker.banners >= LOOP_BANNERS:
             return f"boot loop: {self._tracker.banners} kernel banners and no login prompt"
         return self._late(boot)
+
+    def _fatal(self) -> Finding | None:
+        """Return the first finding that ends a boot, known from its first line on."""
+        found = [*self._findings, *filter(None, [self._scanner.pending])]
+        return next((finding for finding in found if finding.severity == "fatal"), None)
 
     def _late(self, boot: Boot) -> str:
         now = self._recorder.now
