@@ -165,6 +165,14 @@ def test_an_unknown_state_lists_the_known_ones(ladder) -> None:
         ladder.transition("asleep")
 
 
+def test_two_runs_do_not_write_to_one_card(ladder, tmp_path) -> None:
+    other = Target("other")
+    CardImage(other, name=None, file=str(tmp_path / "card.img"))
+    second = CardImageDriver(other, name=None)
+    with pytest.raises(LabError, match=rf"other: its card .* is in use by another run \(process {os.getpid()}\)"):
+        other.activate(second)
+
+
 def test_deploying_the_same_files_again_writes_nothing(ladder, tmp_path) -> None:
     wanted = files(tmp_path, tinycard.healthy())
     ladder.target.activate(ladder.medium)

@@ -42,13 +42,6 @@ class Switch(Driver, PowerProtocol):
 
 
 @pytest.fixture
-def pi():
-    pi = ScriptedPi()
-    yield pi
-    pi.close()
-
-
-@pytest.fixture
 def ladder(pi, tmp_path):
     target = Target("scripted")
     RawSerialPort(target, name=None, port=pi.port)

@@ -31,6 +31,7 @@ def fix_up(dtb: bytes, board: BoardProfile, *, serial: int, partition: int = 1, 
     flattened device tree.
     """
     try:
+        _check(dtb)
         return _fixed(libfdt.Fdt(bytearray(dtb)), board, serial=serial, partition=partition, tryboot=tryboot)
     except libfdt.FdtException as error:
         raise DeployError(f"{board.name}: the device tree file is damaged: {error}") from error
@@ -52,6 +53,8 @@ def _fixed(tree: libfdt.Fdt, board: BoardProfile, *, serial: int, partition: int
 def apply_overlay(dtb: bytes, overlay: bytes) -> bytes:
     """Return *dtb* with *overlay* applied; ValueError says why libfdt refused (a base without ``__symbols__``, say)."""
     try:
+        _check(dtb)
+        _check(overlay)
         base = libfdt.Fdt(bytearray(dtb))
         base.resize(len(dtb) + 2 * len(overlay) + GROW_BYTES)
         merged = base.as_bytearray()
@@ -63,6 +66,13 @@ def apply_overlay(dtb: bytes, overlay: bytes) -> bytes:
     except libfdt.FdtException as error:
         raise ValueError(str(error)) from error
     return bytes(result.as_bytearray())
+
+
+def _check(blob: bytes) -> None:
+    """Walk all of *blob* once: libfdt trusts what it reads, and a damaged tree would take this process with it."""
+    code = libfdt.fdt_check_full(bytearray(blob), len(blob))
+    if code < 0:
+        raise libfdt.FdtException(code)
 
 
 def _paths_at(tree: libfdt.Fdt, address: str) -> list[str]:

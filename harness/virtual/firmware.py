@@ -41,7 +41,8 @@ def load(card: Path, board: BoardProfile, folder: Path) -> Started:
     try:
         image, said = _place(plan, files, board, folder)
     except DeployError as error:
-        return Started((*lines[:-1], f"dterror: {error.message}"), None)
+        stamp = lines[-1].partition("arm_loader:")[0]
+        return Started((*lines[:-1], f"{stamp}arm_loader: Cannot start: {error.message}"), None)
     return Started((*lines[:-1], *said, lines[-1]), image)  # "Starting ARM" stays last: the kernel's first line follows
 
 

@@ -4,7 +4,7 @@ from threading import Timer
 
 import pytest
 from processes import until
-from scriptedpi import BOOT_LOG, ScriptedPi, serial_driver
+from scriptedpi import BOOT_LOG, serial_driver
 
 from harness.console.expect import ConsoleExpect
 from harness.console.login import Account
@@ -14,13 +14,6 @@ from harness.errors import CheckFailed, CommandFailed, LabError
 
 PROMPT_AT = len(BOOT_LOG.replace("\n", "\r\n"))
 ACCOUNT = Account("pi", "raspberry")
-
-
-@pytest.fixture
-def pi():
-    pi = ScriptedPi()
-    yield pi
-    pi.close()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Power, reset, reboot and power-off of a virtual board, in real QEMU, with a tiny kernel."""
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -9,11 +10,13 @@ import tinycard
 from labgrid import Target
 from processes import qemus, until
 
+from harness import boards
 from harness.card.slot import CardImage
 from harness.console.expect import ConsoleExpect
 from harness.console.recorder import Recorder
 from harness.errors import CheckFailed, LabError
 from harness.virtual.board import VirtualPiDriver
+from harness.virtual.pi import Pi
 
 PROMPT = b"login: "
 
@@ -159,6 +162,36 @@ def test_a_pi_4_boots_too(tmp_path) -> None:
     card = tinycard.make(tmp_path / "pi4.img", tinycard.healthy(soc="bcm2711"), soc="bcm2711")
     with Board(tmp_path, card, model="rpi-4-b") as board:
         board.boot()
+
+
+def test_a_damaged_device_tree_is_told_on_the_console_and_is_no_fault_of_the_lab(board, tmp_path) -> None:
+    card = tinycard.make(tmp_path / "dtb.img", tinycard.healthy())
+    tinycard.put(card, tinycard.DTB["bcm2837"], tinycard.dtb()[:48] + b"\xff" * 200)
+    board.insert(card)
+    board.driver.on()
+    with pytest.raises(CheckFailed, match="device tree file is damaged") as caught:
+        board.console.expect(b"never", timeout=30)
+    assert caught.value.verdict == "DEPLOY"
+    assert board.driver.status()["state"] == "halted"
+
+
+def test_power_cut_while_qemu_starts_leaves_no_qemu(tmp_path, healthy_card) -> None:
+    async def cut_after(seconds: float) -> None:
+        folder = tmp_path / f"{seconds}"
+        folder.mkdir()
+        pi = Pi(boards.load("rpi-3-b"), folder)
+        server = await asyncio.start_unix_server(pi.serial.board, folder / "uart")
+        pi.insert(healthy_card)
+        switched = asyncio.create_task(pi.on())
+        await asyncio.sleep(seconds)
+        await pi.off()
+        switched.cancel()
+        await pi.close()
+        server.close()
+        assert not qemus(str(folder))
+
+    for milliseconds in (1, 20, 40, 60, 80, 120):
+        asyncio.run(cut_after(milliseconds / 1000))
 
 
 def test_what_a_32_bit_kernel_needs_is_told_instead_of_silence(board, tmp_path) -> None:
