@@ -1,5 +1,5 @@
 """A Raspberry Pi that everybody has: QEMU's board, our own code as its firmware, a process of its own.
 
-``board`` is the labgrid driver, ``pi`` the process behind it, ``firmware`` reads the card, ``dtb`` edits the device tree,
-``qemu`` runs one QEMU from power-on to its end.
+``board`` is the labgrid driver, ``pi`` the process behind it, ``firmware`` reads the card, ``dtb`` edits the device
+tree, ``qemu`` runs one QEMU from power-on to its end.
 """
