@@ -13,6 +13,8 @@ import tinycard
 from fakelinux import break_with, write
 from processes import boards, until
 
+pytest_plugins = ["pytester"]
+
 LAB = """
 imports: [harness.lab.drivers]
 targets:
@@ -65,13 +67,26 @@ class Bench:
         text = LAB.format(tree=self.path / "linux", image=self.image, card=self.path / "card.img", driver=driver)
         (self.path / "lab.yaml").write_text(text)
 
-    def start(self, test: str, *args: str) -> subprocess.Popen[str]:
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"PI64_CACHE": str(self.path / "cache"), "COLUMNS": "200"}
+
+    def command(self, test: str, *args: str) -> list[str]:
         (self.path / "test_it.py").write_text(test)
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", *args]
+        return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", *args]
+
+    def start(self, test: str, *args: str) -> subprocess.Popen[str]:
+        """Run pytest and do not wait for it."""
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-        environment |= {"PI64_CACHE": str(self.path / "cache"), "COLUMNS": "200"}
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, cwd=self.path, env=environment, text=True, stdout=pipe, stderr=pipe)
+        return subprocess.Popen(
+            self.command(test, *args),
+            cwd=self.path,
+            env=environment | self.environment,
+            text=True,
+            stdout=pipe,
+            stderr=pipe,
+        )
 
     def run(self, test: str, *args: str) -> pytest.RunResult:
         process = self.start(test, *args)
@@ -88,8 +103,14 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path, image) -> Bench:
-    return Bench(tmp_path, image)
+def bench(pytester, monkeypatch, image) -> Bench:
+    """A bench of its own, on which pytester runs pytest."""
+    bench = Bench(pytester.path, image)
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    for key, value in bench.environment.items():
+        monkeypatch.setenv(key, value)
+    bench.run = lambda test, *args: pytester.run(*bench.command(test, *args), timeout=60)
+    return bench
 
 
 @pytest.fixture(scope="session")
