@@ -1,8 +1,21 @@
 """Armed in every read: a kernel that dies, or restarts unasked, while somebody waits for something else."""
 
+import time
+from collections.abc import Callable
+
 from harness.model import Finding
 from harness.verdict.findings import Scanner, finding
 from harness.verdict.stages import StageTracker
+
+TRACE_QUIET_S = 1.0  # after a death string: so long nothing more, and its trace is complete
+TRACE_LIMIT_S = 5.0  # a board that resets itself is never quiet
+
+
+def hear_out(listen: Callable[[float], object]) -> None:
+    """Let a trace end: its last lines are evidence too. *listen* waits so many seconds and tells if anything came."""
+    limit = time.monotonic() + TRACE_LIMIT_S
+    while time.monotonic() < limit and listen(TRACE_QUIET_S):
+        pass
 
 
 class DeathWatch:

@@ -8,11 +8,10 @@ from typing import Any
 import pexpect
 from pexpect.spawnbase import SpawnBase
 
-from harness.console.deathwatch import DeathWatch
+from harness.console.deathwatch import DeathWatch, hear_out
 from harness.console.recorder import Recorder
 from harness.errors import CheckFailed, LabError
 
-TRACE_QUIET_S = 1.0  # after a death string: so long nothing more, and its trace is complete
 WINDOW = 8192  # bytes searched back for a pattern, longer than any prompt or frame header: long output stays linear
 
 
@@ -40,8 +39,7 @@ class ConsoleExpect(SpawnBase):  # type: ignore[type-arg]  # generic in its stub
         if not data:
             raise pexpect.TIMEOUT(f"nothing within {seconds} s")
         if self._watch.deaths:
-            while self._read(TRACE_QUIET_S, size):  # its last lines are evidence too
-                pass
+            hear_out(lambda seconds: self._read(seconds, size))
             log = self.recorder.log
             raise CheckFailed(self.recorder.name, "died", self._watch.close(), hint=f"full console log: {log}")
         return data

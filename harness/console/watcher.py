@@ -1,9 +1,8 @@
 """Watches a board boot: which stages it reached when, and the moment from which waiting longer is of no use."""
 
-import time
-
 import attrs
 
+from harness.console.deathwatch import hear_out
 from harness.console.recorder import Recorder
 from harness.host import Progress, silent
 from harness.model import STAGES, BootRecord, Finding
@@ -11,8 +10,6 @@ from harness.verdict.findings import Scanner
 from harness.verdict.stages import Boot, StageTracker
 
 POLL_S = 0.25  # how often the deadlines are looked at while nothing comes
-TRACE_QUIET_S = 1.0  # after a death string: so long nothing more, and its trace is complete
-TRACE_LIMIT_S = 5.0
 TAIL_LINES = 12
 LOOP_BANNERS = 3  # kernel banners in one boot: it resets itself before the login, again and again
 
@@ -72,7 +69,7 @@ class BootWatch:
             self._listen(POLL_S)
             progress(f"booting: stage {self._boot.last_stage}, {self._recorder.now - self._opened:.0f} s")
         if self._fatal():
-            self._hear_out()
+            hear_out(self._listen)
         self._findings += self._scanner.close()
         return self._record("" if reason == "login" else reason)
 
@@ -145,12 +142,6 @@ class BootWatch:
             if boot.stages.keys().isdisjoint(STAGES[number:]) and now - since > limit:
                 return f"no stage `{stage}` within {limit:g} s of {'the reset' if self._warm else 'power-on'}"
         return ""
-
-    def _hear_out(self) -> None:
-        """Let a trace end: its last lines are evidence too."""
-        limit = time.monotonic() + TRACE_LIMIT_S
-        while time.monotonic() < limit and self._listen(TRACE_QUIET_S):
-            pass
 
     @property
     def _boot(self) -> Boot:

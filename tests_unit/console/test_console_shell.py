@@ -120,6 +120,21 @@ def test_a_board_that_restarts_during_a_command_is_noticed(pi, shell) -> None:
         shell.run("sleep 30", timeout=60)
 
 
+def test_a_board_that_talks_on_after_its_panic_is_not_listened_to_for_ever(pi, shell, monkeypatch) -> None:
+    monkeypatch.setattr("harness.console.deathwatch.TRACE_LIMIT_S", 1.0)
+    talk = [Timer(0.3 + number / 10, pi.say, ["still talking\n"]) for number in range(60)]
+    for timer in [Timer(0.2, pi.say, ["\nKernel panic - not syncing: Fatal exception\n"]), *talk]:
+        timer.start()
+    try:
+        with pytest.raises(CheckFailed, match="died"):
+            shell.run("sleep 30", timeout=60)
+        assert talk[-1].is_alive()  # it was given up while the board still talked
+    finally:
+        for timer in talk:
+            timer.cancel()
+            timer.join()
+
+
 def test_a_panic_that_is_expected_ends_nothing(pi, shell) -> None:
     Timer(0.2, pi.say, ["\n[   77.000000] Kernel panic - not syncing: on purpose\n"]).start()
     with shell.console.expecting("panic"):
