@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import attrs
 
 from harness.model import Finding
-from harness.verdict.lines import clean, payload, until_stamp
-from harness.verdict.rules import BENIGN, ROWS
+from harness.verdict import trace
+from harness.verdict.lines import bare, clean, payload, until_stamp
+from harness.verdict.rules import BENIGN, ROWS, STEMS
 from harness.verdict.sieve import Matcher, Row, chunks
 
 MAX_LINES = 120  # of one finding's text; a stack dump of all tasks goes on for thousands
@@ -19,33 +20,8 @@ MAX_KIND = 50  # findings of one kind: keeps the memory for a log of any size bo
 MAX_MORE = 1000  # findings dropped of one kind, after which its lines are not even looked at
 SEVERITIES = ("info", "warning", "error", "fatal")
 
-_MATCHER = Matcher(ROWS, BENIGN)
-_CUT_HERE = "[ cut here ]"
-_BANNER = re.compile(r"Booting Linux on|^Linux version|^RPi: BOOTLOADER|^MESS:\d\d:")
-_FRAME = re.compile(r"^\s*(?:\[<[0-9a-f]*>\]\s*)*\(?\??\s*([\w.$]+)\+0x[0-9a-f]+/0x[0-9a-f]+(?: (\[\w+)[^]]*\])?")
-_PC = re.compile(r"^(?:pc|PC is at|RIP:) ?:?\s*(?:[0-9a-f]{4}:)?([\w.$]+)\+0x[0-9a-f]+/0x[0-9a-f]+(?: (\[\w+)[^]]*\])?")
-_PLUMBING = re.compile(r"dump_backtrace|show_stack|dump_stack|show_trace|__warn|warn_slowpath|panic$|die$")
-_FOLLOWS = re.compile(
-    # headline, modules, registers, stack
-    r"Call [Tt]race:|Backtrace:|Modules linked in:|Hardware name:|CPU: ?\d|Workqueue: |Tainted: |Code: |Stack: ?"
-    r"|Process \S+ \(|pstate: |p?[cs]tate ?:|(?:pc|lr|sp) :|x\d\d?\s?:|r\d\d?\s?:|PC is at|LR is at|note: |---\[ "
-    r"|[ER]?(?:IP|SP|AX|DX|FLAGS): |\s*(?:\[<[0-9a-f]+>\]|\(?\??\s*[\w.$]+\+0x[0-9a-f]+/0x[0-9a-f]+)"
-    # arch/arm64/mm/fault.c
-    r"|Mem abort info|Data abort info|  ?(?:ESR|EC|SET|EA|FSC|ISV|CM|GCS|Access size|SSE|SF) = |ESR: |FAR: "
-    r"|(?:swapper|user) pgtable|\[[0-9a-f]{8,16}\] |(?:Task|IRQ|Overflow) stack:|Unable to handle|Internal error"
-    # kernel/panic.c
-    r"|Kernel panic|Kernel Offset|CPU features|PHYS_OFFSET|Memory Limit|SMP: stopping"
-    # stalls, hung tasks, lockdep
-    r"|task:|Task dump|Sending NMI|NMI backtrace|rcu: |rcu_\w+|\s*\d+-[.O!N]+:|\t|irq event stamp"
-    r"|(?:hard|soft)irqs last|\d locks? held by|#\d+: |stack backtrace:|handlers:|Disabling IRQ"
-    # sanitizers
-    r"|Read of size|Write of size|(?:Allocated|Freed) by task|The buggy address|page:|raw: |Memory state"
-    r"|[> ]f{4}[0-9a-f]+: |kfence-#|={20,}|-{20,}"
-    # no root, no init, no card, no memory
-    r"|Please append|List of all|No filesystem|driver: |[0-9a-f]{4,8} +\d+ \w+|Run /|Starting init:|VFS: |EXT4-fs \("
-    r"|sdhci: |sdhost: |mmc\d+: sdhci|Mem-Info|Node \d|active_anon|.{0,80}: exited with"
-)
-_HEX = re.compile(r"\b0x[0-9a-fA-F]+\b|\b(?=[a-f]*[0-9])[0-9a-f]{6,}\b|\b[a-f]{8,}\b")
+_MATCHER = Matcher(ROWS, BENIGN, STEMS)
+_HEX = re.compile(r"\b0x[0-9a-fA-F]+\b|\b(?=[a-f]*[0-9])[0-9a-f]{4,}\b|\b[a-f]{8,}\b|(?<=: card )[0-9a-f]{4}\b")
 _OFFSET = re.compile(r"\+0x[0-9a-f]+(?:/0x[0-9a-f]+)?")
 _DIGITS = re.compile(r"\d+")
 
@@ -106,10 +82,8 @@ class _Open:
         self.last_line = number
 
     def note_place(self, said: str) -> None:
-        """Remember the first function that is not the trace's own plumbing; ``pc :`` is better than any frame."""
-        place = _PC.match(said) or (None if self.where else _FRAME.match(said))
-        if place and not _PLUMBING.search(place[1]):
-            self.where = f"{place[1]} {place[2]}]" if place[2] else place[1]
+        """Remember the first function that is no plumbing, unless a better place comes."""
+        self.where = trace.place(said, best_only=bool(self.where)) or self.where
 
     def finished(self) -> Finding:
         """Return it as a value."""
@@ -161,8 +135,8 @@ class Scanner:
         if joined is None:
             joined = "\n".join(chunk)
         if "\x1b" in joined:
-            chunk = [clean(line) for line in chunk]
-            joined = "\n".join(chunk)
+            joined = bare(joined)
+            chunk = joined.split("\n")
         base, index = self._number, 0
         found: list[Finding] = []
         hits = _MATCHER.sieve.of_chunk(joined)
@@ -194,7 +168,11 @@ class Scanner:
             return
         stamp, said = payload(line)
         if match:
-            yield from self._start(*match, line=line, stamp=stamp)
+            head = len(line) - len(said) if stamp is None else 0  # a level or a log's own stamp is no part of it
+            start = max(match[1].start(), head)
+            if match[0].scope == "any" and match[0].fault == "KERNEL" and not self.strong:
+                self.strong = stamp is not None or trace.SPEAKER.match(line[head:start]) is not None
+            yield from self._start(match[0], line[start:], line=line, stamp=stamp)
         elif self._open:
             yield from self._follow(self._open, line, stamp, said)
         if (
@@ -205,9 +183,7 @@ class Scanner:
         ):
             yield from self._finish()
 
-    def _start(self, row: Row, match: re.Match[str], *, line: str, stamp: float | None) -> Iterator[Finding]:
-        message = until_stamp(line[match.start() :])
-        self.strong = self.strong or (row.scope == "any" and row.fault == "KERNEL")
+    def _start(self, row: Row, text: str, *, line: str, stamp: float | None) -> Iterator[Finding]:
         if self._open and self._belongs(self._open, row):
             self._join(self._open, row, line)
             return
@@ -215,7 +191,7 @@ class Scanner:
         if self._more[row.kind] > MAX_MORE and row.severity != "fatal":
             self.suppressed += 1
             return
-        number = self._number
+        number, message = self._number, until_stamp(text)
         self._open = _Open(row, message, row.severity, number, number, stamp, [line], joined={row.pattern.pattern})
         self._open.muted = row.trace and stamp is not None and self._known(f"{stamp:.6f} {message[:200]}")
         if not row.trace:
@@ -242,9 +218,9 @@ class Scanner:
             opened.row = attrs.evolve(opened.row, end=row.end)
 
     def _follow(self, opened: _Open, line: str, stamp: float | None, said: str) -> Iterator[Finding]:
-        if _CUT_HERE in said or _BANNER.search(said) or _too_far(opened.stamp, stamp):
+        if trace.ends_before(said) or _too_far(opened.stamp, stamp):
             yield from self._finish()
-        elif _FOLLOWS.match(said):
+        elif trace.goes_on(said):
             opened.add(line, self._number)
             opened.note_place(said)
         else:
@@ -291,6 +267,7 @@ def _headline(kind: str, message: str, where: str) -> str:
         "init-killed",
         "rcu-stall",
         "hung-task",
+        "out-of-memory",
     }:
         return message
     if where.split(maxsplit=1)[0] in message:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 LIMIT = 2048  # characters; printk stops near 1 KiB, so a longer line is noise and only its head is worth a look
 
-_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 _STAMP = re.compile(r"(?:<\d{1,3}>)?\[ {0,12}(\d{1,10}\.\d{6})\](?:\[ {0,8}[TC]\d{1,8}\])? ?")
 _HEAD = re.compile(
     r"(?:\[[^][]{0,24}\d\d:\d\d:\d\d[^][]{0,16}\] ?)?"  # dmesg -T, or a terminal program's own stamp
@@ -17,10 +17,13 @@ _STAMP_AT_END = re.compile(r" ?(?:<\d{1,3}>)?\[ {0,12}\d{1,10}\.\d{6}\]")
 
 def clean(line: str) -> str:
     """Return *line* without the blanks and line end at its end, without terminal escapes, at most LIMIT characters."""
-    line = line.rstrip()
-    if len(line) > LIMIT:
-        line = line[:LIMIT]
-    return _ESCAPE.sub("", line).rstrip() if "\x1b" in line else line
+    line = bare(line).rstrip()
+    return line if len(line) <= LIMIT else line[:LIMIT].rstrip()
+
+
+def bare(text: str) -> str:
+    """Return *text*, of any number of lines, without terminal escapes."""
+    return _ESCAPE.sub("", text) if "\x1b" in text else text
 
 
 def payload(line: str) -> tuple[float | None, str]:

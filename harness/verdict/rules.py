@@ -178,8 +178,8 @@ ROWS: tuple[Row, ...] = (
         trace=True, joins="rcu-stall",
         source="kernel/rcu/tree_stall.h",
         example="rcu: rcu_preempt kthread starved for 5252 jiffies! g-7 f0x0 RCU_GP_WAIT_FQS(5) ->state=0x0 ->cpu=2"),
-    row("hung-task", "blocked for more than", r"INFO: task \S+ blocked for more than \d+ seconds\.?", "error", KERNEL,
-        trace=True, scope="any",
+    row("hung-task", "blocked for more than", r"INFO: task \S.*:\d+ blocked for more than \d+ seconds\.?", "error",
+        KERNEL, trace=True, scope="any",
         source="kernel/hung_task.c",
         example="INFO: task kworker/0:1:12 blocked for more than 120 seconds."),
     row("warning", "WARNING: CPU: ", r"WARNING: CPU: ?\d+ PID: ?\d+ at .*", "warning", KERNEL, trace=True,
@@ -243,6 +243,9 @@ ROWS: tuple[Row, ...] = (
         r"(?:insmod|modprobe|kmod|rmmod|could not insert)\b.*: Exec format error", "error", DEPLOY,
         source="kmod, tools/modprobe.c",
         example="modprobe: ERROR: could not insert 'dummy': Exec format error"),
+    row("module-mismatch", "Exec format error", r"Failed to insert module '[^']*': Exec format error", "error", DEPLOY,
+        source="systemd, src/shared/module-util.c",
+        example="systemd[1]: Failed to insert module 'autofs4': Exec format error"),
     row("module-mismatch", "nvalid module format", r"(?:insmod|modprobe)\b.*[iI]nvalid module format", "error",
         DEPLOY,
         source="kmod; busybox, modutils/modutils.c",
@@ -330,6 +333,9 @@ ROWS: tuple[Row, ...] = (
     row("mmc-error", ": recovery failed!", r"mmcblk\w+: recovery failed!", "error", LAB,
         source="drivers/mmc/core/block.c",
         example="mmcblk0: recovery failed!"),
+    row("mmc-error", ": card ", r"mmc\d+: card (?!0001)[0-9a-f]{4} removed", "error", LAB,
+        source="drivers/mmc/core/bus.c; it no longer answers, or somebody pulled it (0001: Wi-Fi, being reset)",
+        example="mmc0: card 5ed4 removed"),
     row("io-error", "I/O error", r"(?:Buffer )?I/O error,? (?:on )?dev (?:mmcblk|sd|vd|nvme)\w+.*", "error", LAB,
         source="block/blk-core.c, fs/buffer.c",
         example="I/O error, dev mmcblk0, sector 532480 op 0x0:(READ) flags 0x0 phys_seg 1"),
@@ -351,10 +357,17 @@ ROWS: tuple[Row, ...] = (
     row("fs-error", "Aborting journal", r"Aborting journal on device \S+", "error", LAB, joins="fs-error",
         source="fs/jbd2/journal.c",
         example="Aborting journal on device mmcblk0p2-8."),
+    row("fs-error", "JBD2: ", r"JBD2: (?:I/O error|Error|Detected IO errors) .*", "error", LAB, trace=True,
+        joins="fs-error",
+        source="fs/jbd2/journal.c",
+        example="JBD2: I/O error when updating journal superblock for mmcblk0-8."),
     row("fs-error", "error, dev", r"FAT-fs \([^)]+\): error, .*", "error", LAB,
         source="fs/fat/misc.c",
         example="FAT-fs (mmcblk0p1): error, dev read failed"),
 )
+
+STEMS = ("BUG", "Call ", "can't ", "detected", "error", "nable to ", "symbol")
+"""Parts of several literals each, rare in a healthy log: one look for a stem spares one for each of them."""
 
 BENIGN: tuple[re.Pattern[str], ...] = (
     # Seen on healthy boots; each would otherwise match a row, or looks alarming enough to get one some day.
@@ -366,6 +379,7 @@ BENIGN: tuple[re.Pattern[str], ...] = (
     re.compile(r"random: crng"),                                             # waiting for entropy is no fault
     re.compile(r"I/O error,? (?:on )?dev (?:sr|fd|loop|ram)\d"),             # no media, a loop device that went away
     re.compile(r"Volume was not properly unmounted"),                        # the power was cut; that is our trade
-    re.compile(r"(?:grep|sed|awk|printf|echo)\b.*(?:BUG|WARNING|panic|Call trace|I/O error)"),  # a command being typed
+    # A command being typed, without a kernel's line in it. What ends a boot is never taken for that.
+    re.compile(r"^(?!.*\[ *\d+\.\d+\]).*\b(?:grep|sed|awk|printf|echo)\b.*(?:BUG|WARNING|Call trace|I/O error)"),
 )
 # fmt: on

@@ -73,8 +73,8 @@ class Sieve:
 class Matcher:
     """Finds the first row of a table that a line matches."""
 
-    def __init__(self, rows: Sequence[Row], benign: Sequence[re.Pattern[str]]) -> None:
-        self.sieve = Sieve(row.literal for row in rows)
+    def __init__(self, rows: Sequence[Row], benign: Sequence[re.Pattern[str]], stems: Sequence[str] = ()) -> None:
+        self.sieve = Sieve([*stems, *(row.literal for row in rows)])
         self._benign = re.compile("|".join(f"(?:{pattern.pattern})" for pattern in benign))
         self._rows: dict[str, list[tuple[int, Row]]] = {}  # by what the sieve finds, which may be a shorter literal
         for rank, row in enumerate(rows):

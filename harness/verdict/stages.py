@@ -1,10 +1,12 @@
 """How far a boot came: firmware, kernel, rootfs, init, login; and how often it began again."""
 
 import re
+from collections.abc import Sequence
 
 import attrs
 
-from harness.model import STAGES
+from harness.model import STAGES, Finding
+from harness.verdict.findings import finding
 from harness.verdict.lines import clean, payload
 from harness.verdict.sieve import Sieve
 
@@ -12,6 +14,8 @@ _MESSAGE = re.compile(r"MESS:(\d\d):(\d\d):(\d\d\.\d+)")
 _BOOTING = re.compile(r"Booting Linux on (?:physical CPU|hart)")
 _VERSION = re.compile(r"(?<![\w ])\s?Linux version \d+\.\S+ \(")
 _HANDED_OVER = re.compile(r"(?<!boot)console \[\w+\d+\] enabled|bootconsole \[\w+\] disabled")
+_BOOTCONSOLE = re.compile(r"bootconsole \[\w+\] enabled")
+_CONSOLE = re.compile(r"(?<!boot)console \[(?!tty\d)\w+\] enabled")  # tty1 is the screen
 _ENDED = re.compile(r"reboot: (?:Restarting system|Power down|System halted)")
 _TYPED_DMESG = re.compile(r"\bdmesg\b|journalctl")
 # fmt: off
@@ -40,6 +44,10 @@ LITERALS = (
 """Each line that means something here holds one of these."""
 
 _SIEVE = Sieve(LITERALS)
+_LITERALS_OF = {
+    stage: frozenset(literal for at, literals, _ in _MARKS if at == stage for literal in literals)
+    for stage in STAGES
+}  # fmt: skip
 
 
 @attrs.define
@@ -54,10 +62,30 @@ class Boot:
     ended: str = ""
     """The kernel's last word when it was told to reboot or to power down."""
 
+    bootconsole: tuple[int, str] | None = None
+    """Number and text of the line with which an early console came up."""
+    console: bool = False
+    """Whether a console came up that stays, and is no screen."""
+
     @property
     def last_stage(self) -> str:
         """The furthest boot stage seen, or ``none``."""
         return next((stage for stage in reversed(STAGES) if stage in self.stages), "none")
+
+    @property
+    def early_only(self) -> Finding | None:
+        """The finding when only an early console was heard, up to init and no further: programs use another one."""
+        if self.console or self.bootconsole is None or self.last_stage != "init" or self.ended:
+            return None
+        number, line = self.bootconsole
+        message = "only the early console speaks: console= names no serial port that this kernel has"
+        return finding("no-console", message, fault="DEPLOY", severity="warning", first_line=number, text=[line])
+
+
+def restart(number: int, line: str) -> Finding:
+    """Return the finding of a board that began again with *line*: a kernel that dies without a word, or its supply."""
+    message = "the board restarted, and nobody had asked for it"
+    return finding("restart", message, fault="INCONCLUSIVE", severity="fatal", first_line=number, text=[line])
 
 
 class StageTracker:
@@ -70,6 +98,8 @@ class StageTracker:
     def __init__(self, *, first_line: int = 1) -> None:
         self.boots: list[Boot] = []
         self._number = first_line - 1
+        self._passed: set[str] = set()
+        """Literals of stages that this boot has reached: a line that holds no other has no news."""
         self._firmware_clock: float | None = None
         self._firmware_line = self._kernel_line = -1
         self._handed_over = self._replayed = self._began = -(10**9)  # line numbers; long ago
@@ -96,23 +126,44 @@ class StageTracker:
         """
         self._number = self._number + 1 if number is None else number
         line = clean(line)
-        return self._take(seconds, line) if _SIEVE.of_line(line) else ()
+        literals = _SIEVE.of_line(line)
+        return self._take(seconds, line, literals) if literals else ()
 
-    def _take(self, seconds: float, line: str) -> tuple[str, ...]:
+    def feed_many(self, seconds: float, chunk: list[str], joined: str) -> None:
+        """Take a few hundred lines at once, *joined* by newlines too: the same boots, many times faster."""
+        base = self._number
+        for index, literals in _SIEVE.of_chunk(joined).items():
+            self._number = base + index + 1
+            self._take(seconds, clean(chunk[index]), literals)
+        self._number = base + len(chunk)
+
+    def _take(self, seconds: float, line: str, literals: Sequence[str]) -> tuple[str, ...]:
+        if self._passed.issuperset(literals):
+            return ()
+        if literals == ["MESS:"]:  # a dozen lines a boot
+            return tuple(self._firmware(seconds, line))
         said = payload(line)[1]
-        if "console [" in said and _HANDED_OVER.search(said):
-            self._handed_over = self._number
+        if "console [" in said:
+            self._console(line, said)
         elif "reboot: " in said and self.boots and _ENDED.match(said):
             self.boots[-1].ended = said.strip()
-        elif _TYPED_DMESG.search(line):
+        elif ("dmesg" in line or "journalctl" in line) and _TYPED_DMESG.search(line):
             self._replayed = self._number
         new = self._firmware(seconds, line) + self._kernel(seconds, said)
-        for stage, literals, mark in _MARKS:
-            if stage in self.stages or not any(literal in line for literal in literals):
+        for stage, words, mark in _MARKS:
+            if stage in self.stages or not any(word in line for word in words):
                 continue
             if mark.search(line) or mark.search(said):
                 new += self._reach(stage, seconds)
         return tuple(new)
+
+    def _console(self, line: str, said: str) -> None:
+        if _HANDED_OVER.search(said):
+            self._handed_over = self._number
+        if self.boots and _CONSOLE.search(said):
+            self.boots[-1].console = True
+        elif self.boots and self.boots[-1].bootconsole is None and _BOOTCONSOLE.search(said):
+            self.boots[-1].bootconsole = self._number, line
 
     def _firmware(self, seconds: float, line: str) -> list[str]:
         if self._number == self._firmware_line:  # the same line, grown
@@ -121,14 +172,16 @@ class StageTracker:
         if message:
             now = int(message[1]) * 3600 + int(message[2]) * 60 + float(message[3])
             before, self._firmware_clock = self._firmware_clock, now
-            again = "kernel" in self.stages and (before is None or now <= before)  # its clock starts at zero each time
+            # Its clock starts at zero each time; without a kernel in between, lines out of order are no new start.
+            kernel = "kernel" in self.stages
+            again = kernel if before is None else now <= before - (0.0 if kernel else 1.0)
         elif "RPi: BOOTLOADER release" in line:
             again, self._firmware_clock = bool(self.stages), None
         else:
             return []
         self._firmware_line = self._number
         if again or not self.boots:
-            self.boots.append(Boot(self._number))
+            self._begin()
         return self._reach("firmware", seconds)
 
     def _kernel(self, seconds: float, said: str) -> list[str]:
@@ -143,15 +196,20 @@ class StageTracker:
         self._kernel_line = self._number
         again = "kernel" in self.stages and not replay and not grown and (booting or self._began < self._number - 4)
         if again or not self.boots:
-            self.boots.append(Boot(self._number))
+            self._begin()
         if "kernel" not in self.stages:
             self._began = self._number
         return self._reach("kernel", seconds)
 
     def _reach(self, stage: str, seconds: float) -> list[str]:
         if not self.boots:
-            self.boots.append(Boot(self._number))
+            self._begin()
         if stage in self.stages:
             return []
+        self._passed |= _LITERALS_OF[stage]
         self.stages[stage] = seconds
         return [stage]
+
+    def _begin(self) -> None:
+        self.boots.append(Boot(self._number))
+        self._passed.clear()

@@ -20,6 +20,7 @@ HARMLESS = """\
 [    1.0] DEBUG: pi64 says hello
 [   30.0] hwmon hwmon1: Voltage normalised
 pi@raspberrypi:~$ dmesg | grep -E 'BUG: |Kernel panic - not syncing'
+pi@raspberrypi:~$ grep 'BUG: ' log
 [    0.0] Kernel command line: console=ttyAMA0 root=/dev/mmcblk0p2 rootwait panic=10 oops=panic
 WARNING: apt does not have a stable CLI interface. Use with caution in scripts.
 [    0.5] rcu: Hierarchical SRCU implementation.
@@ -45,6 +46,20 @@ def test_known_noise_is_no_finding(line: str) -> None:
     assert scan([line]) == []
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "pi@raspberrypi:~$ echo foo[   12.000000] Kernel panic - not syncing: x",
+        "pi@raspberrypi:~$ echo foo[   12.000000] WARNING: CPU: 0 PID: 1 at kernel/fork.c:42 copy_process+0x10/0x20",
+        "pi@raspberrypi:~$ echo Kernel panic - not syncing: x",
+        "[    1.000000] dwc2: FIFO closed: BUG: Bad page state in process x",
+        "dwc2: FIFO closed: BUG: Bad page state in process x",
+    ],
+)
+def test_words_that_a_command_might_hold_do_not_hide_what_a_kernel_says(line: str) -> None:
+    assert len(scan([line])) == 1
+
+
 def test_benign_patterns_and_rows_do_not_meet() -> None:
     for row in ROWS:
         assert not any(pattern.search(row.example) for pattern in BENIGN), row.example
@@ -65,6 +80,11 @@ def test_expected_kinds_come_out_as_information() -> None:
     scanner = Scanner(expected=["modules-missing"])
     [found] = scanner.feed("modprobe: FATAL: Module dummy not found in directory /lib/modules/6.12.117")
     assert found.severity == "info"
+
+
+def test_a_module_that_systemd_cannot_load_is_no_program_that_the_kernel_cannot_run() -> None:
+    [found] = scan(["[    7.1] systemd[1]: Failed to insert module 'autofs4': Exec format error"])
+    assert (found.kind, found.fault) == ("module-mismatch", "DEPLOY")
 
 
 def test_a_panic_is_pending_at_its_first_line() -> None:

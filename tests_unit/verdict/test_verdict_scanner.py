@@ -68,6 +68,65 @@ def test_a_log_without_a_kernel_is_nobodys_crash() -> None:
         assert (result["verdict"], result["findings"], result["boots"]) == ("INCONCLUSIVE", [], 0)
 
 
+NO_KERNEL = {
+    "a program in C": """\
+        starting worker 3
+        BUG: queue not empty at worker.c:211
+        panic: out of handles
+        WARNING: CPU: usage above 90 %
+        Unable to handle request: I/O error
+        INFO: task backup blocked for more than expected
+        INFO: task sync blocked for more than 120 seconds
+        ==12345== Invalid read of size 4
+        ==12345==ERROR: AddressSanitizer: heap-use-after-free on address 0x602000000010
+        Segmentation fault (core dumped)
+        Call Trace:
+        #0 0x4005f4 in main a.c:12
+        """,
+    "FreeBSD": """\
+        FreeBSD 14.0-RELEASE #0 releng/14.0-n265380-f9716eee8ab4: Fri Nov 10 05:57:23 UTC 2023
+        panic: vm_fault: fault on nofault entry, addr: 0xfffffe0015c93000
+        KDB: stack backtrace:
+        db_trace_self_wrapper() at db_trace_self_wrapper+0x2b/frame 0xfffffe0011ad8810
+        Uptime: 3s
+        login:
+        """,
+    "NetBSD": """\
+        [   1.0000000] NetBSD 10.0 (GENERIC64) #0: Thu Mar 28 08:33:33 UTC 2024
+        [   1.0000030] panic: trap: address fault
+        [   3.1415926] Mutex error: mutex_vector_enter,542: locking against myself
+        """,
+    "U-Boot": """\
+        U-Boot 2024.01 (Jan 08 2024 - 15:37:48 +0000)
+        MMC:   mmc@7e300000: 1
+        Card did not respond to voltage select! : -110
+        ** Unable to read file / **
+        "Synchronous Abort" handler, esr 0x96000010
+        Wrong Image Format for bootm command
+        """,
+    "a page about a kernel": """\
+        <html><title>505 - BUG: scheduling while atomic</title>
+        <p>On my board I see <b>BUG: scheduling while atomic: swapper/0</b> and then Call Trace:</p>
+        <li>WARNING: CPU: 0 PID: 1 at kernel/foo.c &hellip; mmc0: error -110 whilst initialising SD card</li>
+        </html>
+        """,
+    "a build": """\
+        make[1]: Entering directory '/src'
+        WARNING: modpost: missing MODULE_LICENSE() in a.o
+        kernel/bug.c:12: warning: unused variable 'oops' [-Wunused-variable]
+        Kernel: arch/arm64/boot/Image is ready
+        """,
+}
+
+
+@pytest.mark.parametrize("name", NO_KERNEL)
+@pytest.mark.parametrize("indent", ["", "        ", "12:00:01 "])
+def test_what_is_no_kernels_log_is_no_crash_of_ours(name: str, indent: str) -> None:
+    lines = [indent + line.strip() for line in NO_KERNEL[name].splitlines()]
+    result = classify(lines, "log")
+    assert (result["verdict"], result["findings"]) == ("INCONCLUSIVE", [])
+
+
 def test_a_panic_is_a_kernel_even_without_banner_and_stamps() -> None:
     assert classify(["Kernel panic - not syncing: Fatal exception"], "log")["verdict"] == "KERNEL"
 

@@ -1,6 +1,8 @@
 """How far a boot came, told from lines as they really arrive."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.verdict.stages import StageTracker
 
@@ -108,3 +110,22 @@ def test_lines_that_come_byte_by_byte_are_the_same_boots() -> None:
 
 def test_nothing_seen_is_no_stage() -> None:
     assert StageTracker().last_stage == "none"
+
+
+SAID = st.sampled_from([
+    "MESS:00:00:01.1:0: a", "MESS:00:00:09.5:0: b", "RPi: BOOTLOADER release VERSION:8ba17717", BOOTING, VERSION, "",
+    "MESS:00:00:08.746506:0:" + BOOTING, "[    1.7] printk: console [ttyAMA0] enabled", "hello", "x login: ",
+    "[    2.1] VFS: Mounted root (ext4 filesystem)", "[    4.5] systemd[1]: Started x.", "root@raspberrypi:~# dmesg",
+    "[    9.9] reboot: Restarting system",
+])  # fmt: skip
+
+
+@given(st.lists(SAID, max_size=40), st.integers(1, 15))
+def test_lines_taken_many_at_once_are_the_same_boots(lines: list[str], size: int) -> None:
+    many = StageTracker()
+    for at in range(0, len(lines), size):
+        many.feed_many(0.0, lines[at : at + size], "\n".join(lines[at : at + size]))
+    one = StageTracker()
+    for line in lines:
+        one.feed(0.0, line)
+    assert many.boots == one.boots
