@@ -1,9 +1,10 @@
 """pexpect over a recorded console: what is read has been recorded, what is typed goes through labgrid's driver."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from io import BytesIO
+from typing import Any, NoReturn
 
 import pexpect
 from pexpect.spawnbase import SpawnBase
@@ -11,7 +12,11 @@ from pexpect.spawnbase import SpawnBase
 from harness.console.deathwatch import DeathWatch, hear_out
 from harness.console.recorder import Recorder
 from harness.errors import CheckFailed, LabError
+from harness.model import Finding
+from harness.verdict import garbage
 
+FIFO = 8  # bytes; the PL011 takes 16
+FIFO_S = 0.005  # a kernel that prints with interrupts off does not look at the FIFO for a line's time
 WINDOW = 8192  # bytes searched back for a pattern, longer than any prompt or frame header: long output stays linear
 
 
@@ -39,10 +44,15 @@ class ConsoleExpect(SpawnBase):  # type: ignore[type-arg]  # generic in its stub
         if not data:
             raise pexpect.TIMEOUT(f"nothing within {seconds} s")
         if self._watch.deaths:
-            hear_out(lambda seconds: self._read(seconds, size))
-            log = self.recorder.log
-            raise CheckFailed(self.recorder.name, "died", self._watch.close(), hint=f"full console log: {log}")
+            hear_out(lambda seconds: self._read(seconds, size), over=lambda: self._watch.told_whole)
+            self._raise(self._watch.close())
         return data
+
+    def _raise(self, deaths: Sequence[Finding]) -> NoReturn:
+        name, first = self.recorder.name, deaths[0]
+        if first.kind == "console-garbage":
+            raise LabError(f"{name}: {first.message}", evidence=first.text, hint=garbage.REMEDY)
+        raise CheckFailed(name, "died", deaths, hint=f"full console log: {self.recorder.log}")
 
     @contextmanager
     def expecting(self, *kinds: str) -> Iterator[None]:
@@ -74,6 +84,12 @@ class ConsoleExpect(SpawnBase):  # type: ignore[type-arg]  # generic in its stub
             time.sleep(self._driver.txdelay or 0)
             self._driver._write(data[start : start + chunk])  # noqa: SLF001
 
+    def send_slowly(self, data: bytes) -> None:
+        """Type *data* in pieces no longer than a mini-UART's FIFO, with time to take them between."""
+        for start in range(0, len(data), FIFO):
+            self.send(data[start : start + FIFO])
+            time.sleep(FIFO_S)
+
     def sendline(self, line: bytes = b"") -> None:
         """Type *line* and Enter."""
         self.send(line + b"\r")
@@ -83,3 +99,4 @@ class ConsoleExpect(SpawnBase):  # type: ignore[type-arg]  # generic in its stub
         while self.position < self.recorder.position:
             self.read_nonblocking(self.maxread, timeout=0)
         self.buffer = b""
+        self._before = BytesIO()  # pexpect puts it back into the buffer after a timeout

@@ -1,12 +1,19 @@
 import json
+import os
+import pty
+import random
 import time
+import tty
+from io import FileIO
+from threading import Thread
 from types import SimpleNamespace
 
 import pytest
 from pexpect import TIMEOUT
+from scriptedpi import serial_driver
 
 from harness.console.expect import ConsoleExpect
-from harness.console.recorder import Recorder
+from harness.console.recorder import GATHER_S, Recorder, _write
 from harness.errors import LabError
 
 
@@ -83,3 +90,76 @@ def test_what_is_typed_is_not_recorded(line, recorder, tmp_path) -> None:
     ConsoleExpect(recorder, line, position=0).expect(b"Password", timeout=30)
     assert line.written == b"hunter2\r"
     assert "hunter2" not in (tmp_path / "console.jsonl").read_text()
+
+
+def test_bytes_at_full_speed_are_all_kept_while_the_reader_is_slow(tmp_path) -> None:
+    """Through a real tty, which holds 4,095 bytes: whoever reads in small pieces must not hold up the recorder."""
+    noise = random.Random(1).randbytes(5 << 20)
+    ours, port = pty.openpty()
+    tty.setraw(port)
+    driver = serial_driver(tmp_path, SimpleNamespace(port=os.ttyname(port)))
+    with FileIO(ours, "wb") as wire, Recorder(driver, tmp_path) as recorder:
+        sender = Thread(target=_write, args=(wire, noise))
+        sender.start()
+        read = bytearray()
+        while len(read) < len(noise) and (piece := recorder.read(len(read), timeout=30, limit=3000)):
+            read += piece
+        sender.join()
+    os.close(port)
+    assert read == noise
+    assert recorder.log.read_bytes() == noise
+    entries = (tmp_path / "console.jsonl").read_text().splitlines()
+    assert "".join(json.loads(entry)["data"] for entry in entries).encode("latin-1") == noise
+
+
+@pytest.mark.parametrize("full", ["console.log", "console.jsonl"])
+def test_a_full_disk_ends_the_run_and_says_so(line, tmp_path, full) -> None:
+    (tmp_path / full).symlink_to("/dev/full")
+    line.pieces = [b"heard ", b"and not recorded"]
+    with Recorder(line, tmp_path) as recorder:
+        assert recorder.read(0, timeout=30) == b"heard "  # received is received, recorded or not
+        with pytest.raises(LabError, match=r"console cannot be recorded: .*console.log: No space left") as error:
+            recorder.read(6, timeout=30)
+        recorder.revive()
+        with pytest.raises(LabError, match="cannot be recorded"):
+            recorder.read(6, timeout=30)
+    assert "free some space" in error.value.hint
+    assert recorder.position == 6, "nothing is read that is not recorded"
+
+
+def test_what_a_disk_takes_before_it_is_full_is_on_it(line, tmp_path) -> None:
+    """write(2) takes a part first; the rest must be tried again, or it is lost without a word."""
+
+    class Piecemeal:
+        taken = b""
+
+        def write(self, data: memoryview) -> int:
+            self.taken += bytes(data[:3])
+            return min(len(data), 3)
+
+    disk = Piecemeal()
+    _write(disk, b"all of this")
+    assert disk.taken == b"all of this"
+
+
+def test_a_folder_that_cannot_be_written_to_is_known_before_the_power_comes(line, tmp_path) -> None:
+    (tmp_path / "console.log").mkdir()
+    with pytest.raises(OSError, match=r"console\.log"):
+        Recorder(line, tmp_path).start()
+
+
+def test_a_stream_in_small_pieces_is_gathered_while_a_boot_is_watched(line, recorder, tmp_path) -> None:
+    with recorder.gathering():
+        line.pieces = [b"x"] * 3
+        read = b""
+        while len(read) < 3:
+            read += recorder.read(len(read), timeout=30)
+        times = [json.loads(text)["t"] for text in (tmp_path / "console.jsonl").read_text().splitlines()]
+    assert times[2] - times[0] >= GATHER_S
+
+
+def test_an_answer_is_not_held_up_when_no_boot_is_watched(line, recorder, tmp_path) -> None:
+    line.pieces = [b"x"] * 20
+    ConsoleExpect(recorder, line, position=0).expect(b"x{20}", timeout=30)
+    times = [json.loads(text)["t"] for text in (tmp_path / "console.jsonl").read_text().splitlines()]
+    assert times[-1] - times[0] < GATHER_S * 10
