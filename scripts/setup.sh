@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Prepare this host for pi64: missing host packages by apt, Python packages in .venv, binfmt for 32-bit Arm programs.
 #
-#   scripts/setup.sh test   what the offline tests need
-#   scripts/setup.sh hw     that, and what builds a kernel and the base image (default)
-#   scripts/setup.sh host   as hw without .venv: the administrator's part, where the user has no sudo
+#   scripts/setup.sh test        what the offline tests need
+#   scripts/setup.sh hw          that, and what builds a kernel and the base image (default)
+#   scripts/setup.sh toolchain   as hw, and what builds binutils and GCC, the distribution's sources of both among it
+#   scripts/setup.sh host        as hw without .venv: the administrator's part, where the user has no sudo
 #
 # What is there stays as it is: a program found in PATH counts, wherever it came from. A second run changes nothing.
 # Debian 12 and 13, Ubuntu 24.04. Other hosts: install the programs of the tables below by hand; the rest works.
@@ -31,6 +32,9 @@ qemu-arm-static=qemu-user-static rsync=rsync update-binfmts=binfmt-support
 /usr/include/gelf.h=libelf-dev /usr/include/openssl/ssl.h=libssl-dev
 /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring
 "  # the keyring: mmdebstrap on Ubuntu does not know Debian's keys otherwise
+TOOLCHAIN_NEEDS="
+g++=g++ /usr/include/mpc.h=libmpc-dev /usr/include/mpfr.h=libmpfr-dev
+"  # both bring libgmp-dev, whose header lies elsewhere on each architecture; texinfo is not needed: no manual is built
 
 say() { printf 'pi64: %s\n' "$*"; }
 die() { printf 'pi64: %s\n' "$@" >&2; exit 1; }
@@ -57,16 +61,23 @@ can_be_root() {  # a password may only be asked for where somebody can type it
 missing_packages() {  # $1: mode; prints one package a line
   local needs=$TEST_NEEDS pair
   [[ $1 == test ]] || needs+=$HW_NEEDS
+  [[ $1 != toolchain ]] || needs+=$TOOLCHAIN_NEEDS
   [[ $1 == test || $EUID == 0 ]] || needs+=" newuidmap=uidmap"  # mmdebstrap without root works in a user namespace
   for pair in $needs; do
     have "${pair%%=*}" || echo "${pair#*=}"
   done
   [[ $1 == test ]] || have_kernel_source || echo linux-source
+  [[ $1 != toolchain ]] || toolchain_sources
   [[ $1 == host ]] || venv_is_current || python_packages
 }
 
 have_kernel_source() {  # Ubuntu's linux-source-6.8.0.tar.bz2 is a link into a folder linux-source-6.8.0/ beside it
   compgen -G '/usr/src/linux-source-[6-9]*.tar.*' >/dev/null
+}
+
+toolchain_sources() {  # GCC's in the version of the host's own compiler, which is the one the distribution cares for
+  compgen -G '/usr/src/binutils/binutils-*.tar.*' >/dev/null || echo binutils-source
+  compgen -G '/usr/src/gcc-*/gcc-*.tar.*' >/dev/null || ! have gcc || echo "gcc-$(gcc -dumpversion | cut -d. -f1)-source"
 }
 
 python_packages() {  # pip builds pylibfdt, which needs Python.h; Debian splits both this and `venv` from python3
@@ -268,7 +279,7 @@ binfmt_is_on() {
 
 main() {
   local mode=${1:-hw} missing
-  case $mode in test | hw | host) ;; *) die "usage: scripts/setup.sh [test|hw|host]" ;; esac
+  case $mode in test | hw | toolchain | host) ;; *) die "usage: scripts/setup.sh [test|hw|toolchain|host]" ;; esac
   exec 9<"$ROOT/scripts/setup.sh"
   flock 9  # two `make` at once: the second waits, then finds nothing to do
   read_host
@@ -276,6 +287,10 @@ main() {
   if ((${#missing[@]})); then
     install_packages "${missing[@]}"
     mapfile -t missing < <(missing_packages "$mode" | sort -u)
+    if [[ ${missing[*]} == gcc-*-source ]]; then  # its name is that of the compiler that came just now
+      install_packages "${missing[@]}"
+      mapfile -t missing < <(missing_packages "$mode" | sort -u)
+    fi
     ((${#missing[@]} == 0)) || die "installed, but what they provide is not in PATH: ${missing[*]}"
   elif qemu_from_debian_is_too_old && can_be_root; then
     install_packages qemu-system-arm

@@ -13,9 +13,11 @@ from typing import Any, get_args
 import attrs
 
 from harness.errors import ConfigError, UsageError
-from harness.model import BoardProfile, QemuProfile
+from harness.model import BoardProfile, FirmwareHistory, QemuProfile
 
 FOLDER = Path(__file__).parent
+TABLES: dict[str, type] = {"qemu": QemuProfile, "history": FirmwareHistory}
+"""Keys of ``BoardProfile`` that are tables themselves."""
 
 
 def names() -> list[str]:
@@ -40,8 +42,9 @@ def parse(text: str, file_name: str) -> BoardProfile:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file_name}: not TOML: {error}") from error
     values = _checked(table, BoardProfile, file_name, prefix="", given={"name"})
-    if "qemu" in values:
-        values["qemu"] = QemuProfile(**_checked(table["qemu"], QemuProfile, file_name, prefix="qemu.", given=set()))
+    for key, cls in TABLES.items():
+        if key in values:
+            values[key] = cls(**_checked(table[key], cls, file_name, prefix=f"{key}.", given=set()))
     return BoardProfile(name=file_name.removesuffix(".toml"), **values)
 
 

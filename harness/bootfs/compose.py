@@ -18,6 +18,7 @@ from harness.model import BoardProfile, BootFile, BootFiles, KernelBuild
 BEGIN, END = "# pi64 begin", "# pi64 end"
 _BLOCK = re.compile(rf"^{BEGIN}\r?\n(?:(?!^{BEGIN}).)*?^{END}[^\n]*\n?", re.MULTILINE | re.DOTALL)
 KERNEL = "kernel8.img"
+INITRAMFS = "initramfs.img"
 LAYOUTS = ("side-by-side", "in-place")
 DEFAULT_CMDLINE = "console=tty1 root=/dev/mmcblk0p2 rootfstype=ext4 fsck.repair=yes rootwait"
 README = b"Overlays of the kernel in the folder above; the firmware uses this folder because this file is here.\n"
@@ -33,10 +34,12 @@ def compose(
     root: str | None = None,
     cmdline_extra: Sequence[str] = (),
     config_extra: Sequence[str] = (),
+    extra_files: Sequence[BootFile] = (),
 ) -> BootFiles:
     """Return what to write so that *board* boots *build*; *base* holds the text files of the boot partition as it is.
 
-    *config_extra* are lines for config.txt, *cmdline_extra* parameters for the kernel, *root* replaces ``root=``.
+    *config_extra* are lines for config.txt, *cmdline_extra* parameters for the kernel, *root* replaces ``root=``,
+    *extra_files* are what such a line names, a stub say.
     Composing again on the outcome gives the same. ConfigError for a line the firmware would cut; DeployError when the
     build lacks the board's DTB, or when something in *base* would keep the firmware from our kernel.
     """
@@ -49,16 +52,20 @@ def compose(
     lines = _side_by_side(prefix) if prefix else _in_place(board, own)
     if "auto_initramfs" in own:
         lines.append("auto_initramfs=0")  # the stock initramfs holds the modules of the stock kernel
-    lines += ["enable_uart=1", *map(_as_read, config_extra)]
+    if build.initramfs:
+        lines.append(f"initramfs {_initramfs(prefix)} followkernel")
+    lines += [line for line in ("enable_uart=1", *map(_as_read, config_extra)) if line not in lines]
     config = with_block(own, lines)
     config_txt.lint(config)
     cmdline = cmdline_txt.for_lab(_cmdline(own, board, base), root=root, extra=[_as_read(one) for one in cmdline_extra])
     files = [
         *_kernel_files(build, board, prefix),
         _text(f"{prefix}{'cmdline.txt' if prefix else _cmdline_name(own, board, base)}", f"{cmdline}\n"),
+        *extra_files,
         _text("config.txt", config),
     ]
-    _confirm(firmware.plan(_card(files, base, board), board), board, prefix, cmdline, ours=lines)
+    plan = firmware.plan(_card(files, base, board), board)
+    _confirm(plan, board, prefix, cmdline, initramfs=build.initramfs is not None, ours=lines)
     return BootFiles(tuple(files), build.release, build.modules_root, layout, prefix)
 
 
@@ -86,6 +93,11 @@ def _side_by_side(prefix: str) -> list[str]:
     return [f"os_prefix={prefix}", "arm_64bit=1", f"kernel={KERNEL}", "cmdline=cmdline.txt"]
 
 
+def _initramfs(prefix: str) -> str:
+    """Return the name of our initramfs: in place one that no stock system has, so that none is overwritten."""
+    return INITRAMFS if prefix else f"pi64-{INITRAMFS}"
+
+
 def _in_place(board: BoardProfile, own: str) -> list[str]:
     """Return ``arm_64bit=1`` where the board needs it, or where the stock file speaks about it."""
     return ["arm_64bit=1"] if not board.arm_64bit or "arm_64bit" in own else []
@@ -106,6 +118,8 @@ def _cmdline(own: str, board: BoardProfile, base: Mapping[str, bytes]) -> str:
 def _kernel_files(build: KernelBuild, board: BoardProfile, prefix: str) -> list[BootFile]:
     """Return kernel, DTBs under every name the firmware may look for, and overlays with the README they need."""
     files = {KERNEL: build.image, **_dtbs(build, board, everything=not prefix)}
+    if build.initramfs:
+        files[_initramfs(prefix)] = build.initramfs
     files |= {f"overlays/{path.name}": path for path in build.overlays}
     found = [BootFile(PurePosixPath(clean(f"{prefix}{name}")), source=path) for name, path in files.items()]
     if prefix and build.overlays and "overlays/README" not in files:
@@ -132,7 +146,9 @@ def _card(files: Sequence[BootFile], base: Mapping[str, bytes], board: BoardProf
     return Files({board.start_elf[0]: b"", **{clean(name).lower(): data for name, data in base.items()}, **written})
 
 
-def _confirm(plan: FirmwarePlan, board: BoardProfile, prefix: str, cmdline: str, *, ours: Sequence[str]) -> None:
+def _confirm(
+    plan: FirmwarePlan, board: BoardProfile, prefix: str, cmdline: str, *, initramfs: bool, ours: Sequence[str]
+) -> None:
     """Raise DeployError unless *plan* is our kernel; the error names the line at fault, which is none of *ours*."""
     expected = {
         "arm_64bit": (str(int(plan.arm_64bit)), {"1"}),
@@ -141,6 +157,8 @@ def _confirm(plan: FirmwarePlan, board: BoardProfile, prefix: str, cmdline: str,
         "os_prefix": (plan.os_prefix, {prefix}),
         "cmdline": (plan.cmdline, {cmdline}),
     }
+    if initramfs:
+        expected["initramfs"] = (",".join(plan.initramfs), {clean(f"{prefix}{_initramfs(prefix)}")})
     wrong = [what for what, (found, wanted) in expected.items() if found not in wanted]
     if wrong:
         decisions = {what: plan.why(what) for what in wrong}

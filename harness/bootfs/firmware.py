@@ -249,7 +249,8 @@ class _Planner:
         if init := cmdline_txt.get(parameters, "init"):
             self.remarks.append(f"the command line starts init={init} instead of /sbin/init")
         if armstub := self.config.last("armstub"):
-            self.remarks.append(f"{_place(armstub)}: `{armstub.text}` replaces the firmware's own stub")
+            what = "replaces the firmware's own stub" if self.card.exists(armstub.value) else "names a missing file"
+            self.remarks.append(f"{_place(armstub)}: `{armstub.text}` {what}")
         if self.card.exists("autoboot.txt"):
             self.remarks.append("autoboot.txt may choose another partition; this model does not read it")
 

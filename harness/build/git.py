@@ -1,26 +1,45 @@
-"""Git: what a work tree holds, and work trees of single commits made from one bare mirror per URL."""
+"""Git: how it is called here, and what a work tree holds at this moment."""
 
-import difflib
 import hashlib
+import os
 import re
-import shutil
+import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
 from harness import host
+from harness.build.address import TRANSPORTS
 from harness.errors import LabError, UsageError
+from harness.report.redact import printable, without_credentials
 
-SHA = re.compile(r"[0-9a-f]{40}")
+FOREIGN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+           "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_PREFIX", "GIT_CEILING_DIRECTORIES", "GIT_CONFIG")  # fmt: skip
+"""Set by git for its hooks and for `git rebase --exec`: they would send our git to the repository of the caller."""
+ENVIRONMENT = {
+    "LC_ALL": "C",
+    "GIT_TERMINAL_PROMPT": "0",  # never wait for a password nobody will type
+    "GIT_ALLOW_PROTOCOL": ":".join(TRANSPORTS),
+}
+SSH = "ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15"
+OURS = {
+    "core.hooksPath": "/dev/null",
+    "core.attributesFile": "/dev/null",
+    "core.autocrlf": "false",
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "submodule.recurse": "false",
+    "http.lowSpeedLimit": "1000",
+    "http.lowSpeedTime": "60",
+    "advice.detachedHead": "false",
+}
+"""Settings for repositories in the cache: a work tree of one commit is the same whoever's configuration is around."""
 GONE = re.compile(
     r"not found|does not exist|does not appear to be a git repository|not a git repository", re.IGNORECASE
 )
-ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}  # never wait for a password nobody will type
-MIRROR_BYTES = 6 * 2**30
-"""Room for a mirror of the kernel with all its blobs, and a work tree; the clone of a folder shares its files."""
-REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+POLITE = re.compile(r"Could not read from remote|Please make sure you have|and the repository exists|Cloning into")
 
 
 @attrs.frozen
@@ -30,16 +49,20 @@ class State:
     commit: str
     dirty: bool
     digest: str
+    """Of the commit and of all that differs from it."""
     epoch: int
     """Commit date, seconds since 1970."""
 
 
 def work_tree(path: Path) -> State | None:
-    """Return the state of the git work tree whose top is *path*; None if it is no such thing (or has no commit)."""
+    """Return the state of the git work tree whose top is *path*; None if it is no such thing (or has no commit).
+
+    Costs one `git status`: of files that the index knows, only size and time are looked at.
+    """
     if not (path / ".git").exists():
         return None
     try:
-        head = _git(path, "log", "-1", "--format=%H %T %ct", "HEAD").decode().split()
+        head = call(path, "log", "-1", "--no-show-signature", "--format=%H %T %ct", "HEAD").decode().split()
     except LabError:
         return None
     difference = _difference(path)
@@ -48,95 +71,102 @@ def work_tree(path: Path) -> State | None:
     return State(commit=head[0], dirty=bool(difference), digest=digest, epoch=int(head[2]))
 
 
-def checkout(url: str, ref: str, progress: host.Progress) -> Path:
-    """Return a work tree of *ref* (branch, tag or commit) of the repository *url*, below the cache.
-
-    Commits that the mirror has are not fetched again; a branch always is. A fetch that breaks off leaves the mirror as
-    it was. UsageError if repository or ref do not exist, LabError if the repository cannot be reached.
-    """
-    if "://" not in url and Path(url).expanduser().exists():
-        url = str(Path(url).expanduser().resolve())
-    name = hashlib.sha256(url.encode()).hexdigest()[:16]
-    sources = host.cache_dir("sources").resolve()
-    mirror = host.cache_dir("mirrors").resolve() / f"{name}.git"
-    with host.locked(mirror.with_suffix(".lock")):
-        _update(mirror, url, ref, progress)
-        commit = _resolve(mirror, url, ref)
-        return _add_work_tree(mirror, commit, sources / f"git-{name}" / commit[:16], progress)
-
-
 def _difference(path: Path) -> str:
-    """Return a digest of all that differs from HEAD, new files included; empty for a clean tree."""
-    changes = _git(path, "diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv")
-    new = sorted(filter(None, _git(path, "ls-files", "-z", "--others", "--exclude-standard").split(b"\0")))
-    if not changes and not new:
+    """Return a digest of all that differs from HEAD, new files included, ignored ones not; empty for a clean tree."""
+    # The refreshed index is written back, as by anybody's `git status`: else touched files are read again each time.
+    # Not into the index of another user, who could not replace it.
+    options = [] if (path / ".git").stat().st_uid == os.geteuid() else ["--no-optional-locks"]
+    status = ["status", "--porcelain=v2", "-z", "--untracked-files=all", "--ignore-submodules=none", "--no-renames"]
+    changed = sorted(filter(None, map(_changed, call(path, *status, options=options).split(b"\0"))))
+    if not changed:
         return ""
-    digest = hashlib.sha256(changes)
-    for name in new:
-        file = path / name.decode(errors="surrogateescape")
-        content = str(file.readlink()) if file.is_symlink() else host.sha256(file) if file.is_file() else ""
-        digest.update(name + b"\0" + content.encode(errors="surrogateescape") + b"\0")
+    digest = hashlib.sha256()
+    for name in changed:
+        digest.update(name + b"\0" + _content(path / os.fsdecode(name)).encode(errors="surrogateescape") + b"\0")
     return digest.hexdigest()
 
 
-def _update(mirror: Path, url: str, ref: str, progress: host.Progress) -> None:
-    if not mirror.is_dir():
-        if not Path(url).exists():
-            host.need_space(mirror.parent, MIRROR_BYTES, f"a mirror of {url}")
-        progress(f"source: cloning {url}")
-        beside = mirror.with_suffix(".part")
-        shutil.rmtree(beside, ignore_errors=True)
-        _remote(url, ["clone", "--quiet", "--bare", "--filter=blob:none", "--", url, str(beside)])
-        beside.rename(mirror)
-    elif not (SHA.fullmatch(ref) and _has(mirror, ref)):
-        progress(f"source: fetching {url}")
-        _remote(url, ["-C", str(mirror), "fetch", "--quiet", "--prune", "--force", "origin", *REFSPECS])
+def _changed(entry: bytes) -> bytes:
+    """Return the path in one line of ``status --porcelain=v2``; it stands behind 1, 8 or 10 other fields."""
+    fields = {b"?": 1, b"1": 8, b"u": 10}.get(entry[:1])
+    return entry.split(b" ", fields)[-1] if fields else b""
 
 
-def _resolve(mirror: Path, url: str, ref: str) -> str:
-    for name in (f"refs/heads/{ref}", f"refs/tags/{ref}", ref):
-        if _has(mirror, name):
-            return _git(mirror, "rev-parse", "--verify", f"{name}^{{commit}}").decode().strip()
-    known = _git(mirror, "for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads", "refs/tags").decode().split()
-    near = difflib.get_close_matches(ref, known, n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(known[:8]) or 'no branches'}"
-    raise UsageError(f"{url}: no branch, tag or commit {ref}", hint=hint)
+def _content(file: Path) -> str:
+    """Return what tells this content of *file* from any other."""
+    if file.is_symlink():
+        return f"link {file.readlink()}"
+    if file.is_file():
+        return f"{'program' if os.access(file, os.X_OK) else 'file'} {host.sha256(file)}"
+    return "folder" if file.is_dir() else "gone"
 
 
-def _add_work_tree(mirror: Path, commit: str, folder: Path, progress: host.Progress) -> Path:
-    """Check *commit* out into *folder*; a mark beside it tells a complete one from one that was broken off."""
-    complete = folder.with_name(f"{folder.name}.complete")
-    if complete.is_file() and folder.is_dir():
-        return folder
-    progress(f"source: checking out {commit[:12]}")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _git(mirror, "worktree", "prune")
-    _git(mirror, "worktree", "add", "--quiet", "--force", "--detach", str(folder), commit)
-    host.write_atomic(complete, b"")
-    return folder
+# --- calling git -----------------------------------------------------------------------------------------------------
+def call(folder: Path, *command: str, options: Sequence[str] = (), settings: Mapping[str, str] | None = None) -> bytes:
+    """Run git in *folder*, whoever owns it (its Makefile is about to be run anyway); LabError if it fails."""
+    done = start(folder, *command, options=options, settings=settings)
+    if done.returncode != 0:
+        raise failed(command, done.returncode, done.stderr)
+    return done.stdout
 
 
-def _has(mirror: Path, name: str) -> bool:
-    command = ["rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"]
-    return _call(["-C", str(mirror), *command]).returncode == 0
+def start(
+    folder: Path,
+    *command: str,
+    options: Sequence[str] = (),
+    settings: Mapping[str, str] | None = None,
+    timeout_s: float | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run git in *folder* and return how it ended."""
+    argv = [host.find("git"), "-C", str(folder), *options, *command]
+    return subprocess.run(
+        argv, env=environment(settings), stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=timeout_s
+    )
 
 
-def _git(folder: Path, *command: str) -> bytes:
-    """Run git in *folder*, whoever owns it: its Makefile is about to be run anyway."""
-    return host.run(["git", "-c", "safe.directory=*", "-C", folder, *command], env=ENVIRONMENT)
+def follow(
+    folder: Path, *command: str, settings: Mapping[str, str], progress: host.Progress
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a git that tells its progress on standard error, pass it on, and return how it ended."""
+    argv = [host.find("git"), "-C", str(folder), *command]
+    said = b""
+    with subprocess.Popen(
+        argv, env=environment(settings), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        while block := os.read(process.stderr.fileno(), 4096):
+            said = (said + block)[-8192:]
+            if lines := [line for line in re.split(rb"[\r\n]+", block) if b"%" in line]:
+                progress(f"source: {_fit(lines[-1])}")
+    return subprocess.CompletedProcess(argv, process.returncode, b"", said)
 
 
-def _call(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([host.find("git"), *command], capture_output=True, check=False)
+def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return this process's environment for git; *settings* stand above the user's, and no other process sees them."""
+    kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    first = int(kept.get("GIT_CONFIG_COUNT") or 0)
+    wanted = {"safe.directory": "*", **(settings or {})}
+    for number, (name, value) in enumerate(wanted.items(), start=first):
+        kept |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    # A password that nobody will type is not waited for; how ssh is called otherwise is the user's choice.
+    ssh = {} if "GIT_SSH" in kept or "GIT_SSH_COMMAND" in kept else {"GIT_SSH_COMMAND": SSH}
+    return {**kept, **ENVIRONMENT, **ssh, "GIT_CONFIG_COUNT": str(first + len(wanted))}
 
 
-def _remote(url: str, command: Sequence[str]) -> None:
-    """Run a git command that talks to *url*; says whether the repository is missing or out of reach."""
-    try:
-        host.run(["git", "-c", "safe.directory=*", *command], env=ENVIRONMENT)
-    except LabError as error:
-        if any(GONE.search(line) for line in error.evidence):
-            raise UsageError(f"{url}: no such git repository", evidence=error.evidence[-3:]) from error
-        hint = "check the network; a commit that was fetched before needs none when named by its full SHA"
-        raise LabError(f"{url}: git cannot fetch from it", hint=hint, evidence=error.evidence[-3:]) from error
+def failed(command: Sequence[str], status: int, said: bytes) -> LabError:
+    """Return the error for a git that ended with *status*; what it said is made fit to be shown."""
+    lines = [_fit(line) for line in re.split(rb"[\r\n]+", said) if line.strip() and b"%" not in line]
+    return LabError(f"`{_fit(shlex.join(['git', *command]).encode())[:300]}` returned {status}", evidence=lines[-6:])
+
+
+def out_of_reach(url: str, error: LabError) -> LabError | UsageError:
+    """Return the error for a repository that did not answer: there is none (UsageError), or the way to it is barred."""
+    evidence = [line for line in error.evidence if not POLITE.search(line)] or error.evidence
+    if any(GONE.search(line) for line in evidence):
+        return UsageError(f"{url}: no such git repository", evidence=evidence)
+    hint = "check the network, then run it again; a commit that was fetched before needs none if named by its full SHA"
+    return LabError(f"{url}: git cannot fetch from it", hint=hint, evidence=evidence)
+
+
+def _fit(said: bytes) -> str:
+    return printable(without_credentials(said.decode(errors="replace").strip()))

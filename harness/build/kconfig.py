@@ -1,4 +1,4 @@
-"""Kernel configuration text: parse, merge, compare what was asked for with what came out; no I/O.
+"""Kernel configuration text: find it, parse it, compare what was asked for with what came out; no I/O.
 
 Symbols are written without ``CONFIG_``; a symbol that is not set, or not mentioned, is ``n``.
 Source: https://docs.kernel.org/kbuild/kconfig.html
@@ -6,6 +6,7 @@ Source: https://docs.kernel.org/kbuild/kconfig.html
 
 import difflib
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
@@ -15,6 +16,24 @@ from harness.errors import ConfigError
 SET = re.compile(r"CONFIG_(\w+)=(.+)")
 UNSET = re.compile(r"# CONFIG_(\w+) is not set")
 DECLARED = re.compile(r"^\s*(?:menu)?config\s+(\w+)\s*$", re.MULTILINE)
+GZIP = b"\x1f\x8b"
+EMBEDDED = (b"IKCFG_ST", b"IKCFG_ED")
+"""Around the gzipped configuration in a kernel that was built with IKCONFIG=y."""
+SIZE_LIMIT = 16 * 2**20  # bytes; a full configuration has about 0.3 MB
+
+
+@attrs.frozen
+class Setting:
+    """One line that asks for something."""
+
+    symbol: str
+    value: str
+    """As written; strings keep their quotes."""
+    where: str
+    """File and line, or how it was given."""
+
+    def __str__(self) -> str:
+        return f"CONFIG_{self.symbol}={self.value} ({self.where})"
 
 
 @attrs.frozen
@@ -34,15 +53,46 @@ def parse(text: str, *, name: str = ".config") -> dict[str, str]:
 
     A line that is neither setting, ``is not set`` nor comment raises ConfigError: Kconfig would pass over it.
     """
-    values: dict[str, str] = {}
+    return {setting.symbol: setting.value for setting in settings(text, name=name)}
+
+
+def settings(text: str, *, name: str = ".config") -> Iterator[Setting]:
+    """Yield every setting in file order, repeated ones too; ConfigError as for ``parse``."""
     for number, line in enumerate(map(str.strip, text.splitlines()), start=1):
         if found := SET.fullmatch(line):
-            values[found[1]] = found[2].strip()
+            yield Setting(found[1], found[2].strip(), f"{name}:{number}")
         elif found := UNSET.fullmatch(line):
-            values[found[1]] = "n"
+            yield Setting(found[1], "n", f"{name}:{number}")
         elif line and not line.startswith("#"):
             raise ConfigError(f"{name}:{number}: not a setting: {line[:60]}", hint="write CONFIG_NAME=value")
-    return values
+
+
+def text_of(data: bytes, *, name: str) -> str:
+    """Return the configuration in *data*: plain text, ``/proc/config.gz``, or a kernel that carries its own.
+
+    ConfigError for anything else. A kernel carries it only with ``CONFIG_IKCONFIG=y``; with ``=m`` a module does.
+    """
+    data = _unzipped(data, name) if data.startswith(GZIP) else data
+    start, end = (data.find(mark) for mark in EMBEDDED)
+    if 0 <= start < end:
+        data = _unzipped(data[start + len(EMBEDDED[0]) : end], name)
+    if b"\0" in data or not re.search(rb"^(?:# )?CONFIG_\w+[= ]", data, re.MULTILINE):
+        raise ConfigError(
+            f"{name}: holds no kernel configuration", hint="a .config, /proc/config.gz, or a kernel image"
+        )
+    return data.decode(errors="replace")
+
+
+def _unzipped(data: bytes, name: str) -> bytes:
+    """Return what *data* was before gzip; a damaged or monstrous one raises ConfigError."""
+    try:
+        engine = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        plain = engine.decompress(data, max(SIZE_LIMIT, 64 * len(data)))
+    except zlib.error as error:
+        raise ConfigError(f"{name}: damaged gzip data: {error}") from error
+    if not engine.eof:
+        raise ConfigError(f"{name}: gzip data ends too early, or is far too large")
+    return plain
 
 
 def merge(fragments: Iterable[Mapping[str, str]]) -> dict[str, str]:
@@ -69,8 +119,19 @@ def differences(wanted: Mapping[str, str], resolved: Mapping[str, str]) -> list[
 def _differences(wanted: Mapping[str, str], resolved: Mapping[str, str]) -> Iterator[Difference]:
     for symbol, value in wanted.items():
         got = resolved.get(symbol, "n")
-        if got != value:
+        if not same(value, got):
             yield Difference(symbol, value, got)
+
+
+def same(wanted: str, got: str) -> bool:
+    """Return whether two values mean the same: ``0X10`` is ``0x10``; an empty string may as well be absent."""
+    if wanted == got or (wanted == '""' and got == "n"):
+        return True
+    return got.lower().startswith("0x") and _hex(wanted) == _hex(got)
+
+
+def _hex(value: str) -> int | None:
+    return int(value, 16) if re.fullmatch(r"(?:0[xX])?[0-9a-fA-F]+", value) else None
 
 
 def declared(kconfig: str) -> set[str]:
@@ -78,6 +139,6 @@ def declared(kconfig: str) -> set[str]:
     return set(DECLARED.findall(kconfig))
 
 
-def nearest(symbol: str, known: Iterable[str]) -> str:
-    """Return the symbol of *known* that *symbol* was most likely meant to be, or an empty string."""
-    return next(iter(difflib.get_close_matches(symbol, known, n=1, cutoff=0.75)), "")
+def nearest(symbol: str, known: Iterable[str]) -> list[str]:
+    """Return the symbols of *known* that *symbol* was most likely meant to be, the likeliest first; at most three."""
+    return difflib.get_close_matches(symbol, known, n=3, cutoff=0.75)

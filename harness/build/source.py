@@ -10,55 +10,54 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
-
 from harness import host
-from harness.build import archive, git
+from harness.build import address, checkout, git, unpacked
+from harness.build.address import Address
 from harness.errors import LabError, UsageError
 from harness.model import KernelSource
 
 PACKAGES = Path("/usr/src")
 """Where Debian's and Ubuntu's ``linux-source-*`` packages put their tarballs."""
-SUFFIXES = (".tar.xz", ".tar.zst", ".tar.bz2", ".tar.gz", ".tgz")
 VERSION = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) *= *(\S*)", re.MULTILINE)
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-GIT_URL = re.compile(r"\w[\w+.-]*://|[\w.-]+@[\w.-]+:")
 
 
-def open_tree(spec: str, *, ref: str | None = None, progress: host.Progress = host.silent) -> KernelSource:
-    """Return the kernel tree *spec*, unpacked or checked out if need be.
+def open_tree(
+    spec: str, *, ref: str | None = None, sha256: str | None = None, progress: host.Progress = host.silent
+) -> KernelSource:
+    """Return the kernel tree *spec*, fetched, unpacked or checked out if need be.
 
-    *spec* is a folder, a tarball, ``package:PATTERN`` (newest installed match), or a git repository: ``git+URL``, a
-    URL, a path that ends in ``.git``, or a work tree together with a *ref* (branch, tag or commit). UsageError when
-    there is no such thing or it is no kernel tree; LabError when the disk is too small or a package is not installed.
+    *spec* is a folder; a tarball (path or URL; *sha256* is its checksum, which a URL must have, and may stand behind it
+    as ``#sha256=``); ``package:PATTERN`` (newest installed match); or a git repository: ``git+URL``, a URL, a path that
+    ends in ``.git``, or a folder together with a *ref* (branch, tag or commit). What lies in the cache stays as it is
+    while this process lives. UsageError when there is no such thing or it is no kernel tree; LabError when it is out of
+    reach, the disk is too small, or a package is not installed.
     """
-    refuse_odd(spec, "source")
-    if ref is not None:
-        refuse_odd(ref, "ref")
-    if spec.startswith("package:"):
-        return _package(spec.removeprefix("package:"), progress)
-    path = Path(spec).expanduser()
-    if _is_git(spec) or (ref is not None and path.is_dir()):
-        return _repository(spec.removeprefix("git+"), ref, progress)
+    found = address.parse(spec, ref=ref, sha256=sha256)
+    if found.kind == "package":
+        return _package(found.where, progress)
+    if found.kind == "download":
+        return _tarball(unpacked.fetched(found, progress), f"tarball {found.shown}", progress, found.sha256)
+    path = Path(found.where).expanduser()
+    if found.kind == "git" or (ref is not None and path.is_dir()):
+        return _repository(found, ref, progress)
     if ref is not None:
         raise UsageError(f"{spec}: not a git repository, so it has no ref {ref}", hint="leave the ref out")
     if path.is_dir():
+        _refuse_checksum(found)
         return _tree(path.resolve())
     if path.is_file():
-        return _tarball(path.resolve(), f"tarball {path}", progress)
+        return _tarball(path.resolve(), f"tarball {path}", progress, found.sha256)
     raise UsageError(f"{spec}: no such folder or file", hint="a git repository is written git+URL")
 
 
-def refuse_odd(text: str, what: str) -> None:
-    """Raise UsageError for a *text* that git or tar could take for an option, or that hides part of itself."""
-    if not text or text.startswith("-") or CONTROL.search(text):
-        raise UsageError(f"kernel {what} {text!r}: empty, starts with `-`, or holds control characters")
-
-
 def unchanged(source: KernelSource) -> bool:
-    """Return whether the tree still is what `open_tree` saw; trees unpacked into the cache are not looked at again."""
-    if source.path.is_relative_to(host.cache_dir("sources").resolve()):
-        return True
+    """Return whether the tree still is what `open_tree` saw.
+
+    A tree unpacked into the cache is not looked at again, and of a work tree there only which commit it is for.
+    """
+    sources = host.cache_dir("sources").resolve()
+    if source.path.is_relative_to(sources):
+        return source.path.parent == sources or checkout.intact(source.path, source.commit)
     return _tree(source.path).digest == source.digest
 
 
@@ -79,9 +78,9 @@ def _tree(path: Path, origin: str | None = None) -> KernelSource:
     )  # fmt: skip
 
 
-def _tarball(path: Path, origin: str, progress: host.Progress) -> KernelSource:
-    digest = archive.digest(path)
-    tree = archive.unpack(path, digest, progress)
+def _tarball(path: Path, origin: str, progress: host.Progress, sha256: str | None = None) -> KernelSource:
+    digest = unpacked.verify(path, sha256)
+    tree = unpacked.tree(path, digest, progress)
     return KernelSource(
         path=tree, flavour=_flavour(tree), version=_version(tree), origin=origin, digest=digest,
         epoch=int((tree / "Makefile").stat().st_mtime),
@@ -91,29 +90,35 @@ def _tarball(path: Path, origin: str, progress: host.Progress) -> KernelSource:
 def _package(pattern: str, progress: host.Progress) -> KernelSource:
     if "/" in pattern:
         raise UsageError(f"package:{pattern}: a package name holds no `/`", hint="package:linux-source-*")
-    names = {path.name: path for suffix in SUFFIXES for path in PACKAGES.glob(pattern + suffix) if path.is_file()}
+    names = {
+        path.name: path for suffix in address.TARBALLS for path in PACKAGES.glob(pattern + suffix) if path.is_file()
+    }
     if not names:
         hint = "apt-get install linux-source, or name another source"
         raise LabError(f"no installed package matches {pattern} (looked for {PACKAGES}/{pattern}.tar.*)", hint=hint)
     newest = max(names, key=_numbers)
-    package = next(newest.removesuffix(suffix) for suffix in SUFFIXES if newest.endswith(suffix))
+    package = next(newest.removesuffix(suffix) for suffix in address.TARBALLS if newest.endswith(suffix))
     origin = f"package {package} {_package_version(package)}".rstrip()
     return _tarball(names[newest].resolve(), origin, progress)
 
 
-def _repository(url: str, ref: str | None, progress: host.Progress) -> KernelSource:
-    refuse_odd(url, "source")
-    checkout = git.checkout(url, ref or "HEAD", progress)
-    source = _tree(checkout, origin=f"git {url} {ref or 'HEAD'}")
-    return attrs.evolve(source, origin=f"{source.origin} ({str(source.commit)[:12]})")
+def _repository(found: Address, ref: str | None, progress: host.Progress) -> KernelSource:
+    wanted = ref or "HEAD"
+    path, commit = checkout.checkout(found.where, wanted, progress)
+    origin = f"git {found.shown} {wanted} ({commit[:12]})"
+    source = _tree(path, origin)
+    if source.dirty or source.commit != commit:
+        checkout.restore(path, commit)
+        source = _tree(path, origin)
+    return source
+
+
+def _refuse_checksum(found: Address) -> None:
+    if found.sha256 is not None:
+        raise UsageError(f"{found.shown}: a folder, and a SHA-256 is for tarballs", hint="leave it out")
 
 
 # --- what a tree says about itself -----------------------------------------------------------------------------------
-def _is_git(spec: str) -> bool:
-    bare = spec.rstrip("/").endswith(".git")
-    return spec.startswith("git+") or bare or GIT_URL.match(spec) is not None
-
-
 def _flavour(path: Path) -> str:
     return "raspberrypi" if (path / "arch/arm64/configs/bcm2711_defconfig").is_file() else "mainline"
 

@@ -22,6 +22,10 @@ ABSENT = {
 }
 CARD_HOST = {"bcm2711": "7e300000"}
 """Where QEMU has put the card; on iron this host serves the Wi-Fi chip and waits for its power sequence for ever."""
+PL011 = "7e201000"
+"""The UART on pins 8 and 10. A mainline device tree gives it to the Bluetooth chip, which QEMU has not got: a kernel
+with CONFIG_SERIAL_DEV_CTRL_TTYPORT then makes no /dev/ttyAMA0. ``disable-bt`` would take the chip away, but a mainline
+kernel comes without overlays."""
 
 
 def fix_up(dtb: bytes, board: BoardProfile, *, serial: int, partition: int = 1, tryboot: bool = False) -> bytes:
@@ -45,6 +49,8 @@ def _fixed(tree: libfdt.Fdt, board: BoardProfile, *, serial: int, partition: int
     if board.soc in CARD_HOST:
         for path in _paths_at(tree, CARD_HOST[board.soc]):
             _free_card_host(tree, path)
+    for path in _paths_at(tree, PL011):
+        _disable_child(tree, path, "bluetooth")
     _add_firmware_properties(tree, board, serial=serial, partition=partition, tryboot=tryboot)
     tree.pack()
     return bytes(tree.as_bytearray())
@@ -95,6 +101,12 @@ def _free_card_host(tree: libfdt.Fdt, path: str) -> None:
     wifi = tree.subnode_offset(tree.path_offset(path), "wifi@1", [libfdt.FDT_ERR_NOTFOUND])
     if wifi >= 0:
         tree.del_node(wifi)
+
+
+def _disable_child(tree: libfdt.Fdt, path: str, name: str) -> None:
+    child = tree.subnode_offset(tree.path_offset(path), name, [libfdt.FDT_ERR_NOTFOUND])
+    if child >= 0:
+        tree.setprop_str(child, "status", "disabled")
 
 
 def _add_firmware_properties(

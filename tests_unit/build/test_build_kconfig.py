@@ -1,3 +1,4 @@
+import gzip
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.build import kconfig
-from harness.build.recipe import FRAGMENTS
+from harness.build.request import FRAGMENTS
 from harness.errors import ConfigError
 
 SYMBOLS = st.from_regex(r"[A-Z][A-Z0-9_]{0,12}", fullmatch=True)
@@ -42,10 +43,48 @@ def test_a_symbol_wanted_off_may_be_absent() -> None:
 
 def test_the_nearest_symbol_is_what_was_meant() -> None:
     known = kconfig.declared("menuconfig MODULES\n\tbool\nconfig MODULE_UNLOAD\n\tbool\nconfig FUTEX\n")
-    assert kconfig.nearest("MODUL_UNLOAD", known) == "MODULE_UNLOAD"
+    assert kconfig.nearest("MODUL_UNLOAD", known)[0] == "MODULE_UNLOAD"
 
 
 @pytest.mark.parametrize("file", sorted(FRAGMENTS.glob("*.config")), ids=lambda file: file.stem)
 def test_shipped_fragments_set_each_symbol_once(file: Path) -> None:
     settings = [line for line in file.read_text().splitlines() if line.startswith("CONFIG_")]
     assert len(kconfig.parse(file.read_text())) == len(settings) > 0
+
+
+@pytest.mark.parametrize(("wanted", "got"), [("0X20", "0x20"), ("20", "0x20"), ('""', "n"), ("n", "n")])
+def test_two_ways_to_write_a_value_are_the_same(wanted: str, got: str) -> None:
+    assert kconfig.same(wanted, got)
+
+
+def test_a_setting_knows_its_line() -> None:
+    assert [str(each) for each in kconfig.settings("# x\nCONFIG_A=y\n", name="a.config")] == ["CONFIG_A=y (a.config:2)"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"CONFIG_A=y\n",
+        gzip.compress(b"CONFIG_A=y\n"),
+        b"MZ\0\0IKCFG_ST" + gzip.compress(b"CONFIG_A=y\n") + b"IKCFG_ED\0\0",
+        gzip.compress(b"MZ\0\0IKCFG_ST" + gzip.compress(b"CONFIG_A=y\n") + b"IKCFG_ED\0\0"),
+    ],
+    ids=["text", "config.gz", "Image", "Image.gz"],
+)
+def test_a_configuration_is_found_in(data: bytes) -> None:
+    assert kconfig.text_of(data, name="x") == "CONFIG_A=y\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"MZ\0\0 an Image without one", "holds no kernel configuration"),
+        (b"", "holds no kernel configuration"),
+        (gzip.compress(b"CONFIG_A=y\n" * 100)[:-12], "ends too early"),
+        (b"\x1f\x8bgarbage garbage", "damaged gzip data"),
+        (gzip.compress(bytes(20 * 2**20)), "far too large"),
+    ],
+)
+def test_what_holds_no_configuration_is_refused(data: bytes, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        kconfig.text_of(data, name="x")

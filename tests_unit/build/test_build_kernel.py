@@ -1,7 +1,9 @@
 """The build over a stub kernel tree: real make, real files, a compiler that copies."""
 
 import os
+import re
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -14,7 +16,8 @@ from typing import Any
 import attrs
 import pytest
 
-from harness.build import kernel, make, source
+from harness.build import ccache, kernel, make, objects, source
+from harness.build.process import environment
 from harness.errors import BuildError, LabError, UsageError
 from harness.model import BoardProfile, KernelBuild, Toolchain
 from tests_unit import fakelinux
@@ -40,7 +43,7 @@ BOARD = BoardProfile(
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PI64_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(kernel, "TYPICAL_FULL", SMALL)
+    monkeypatch.setattr(objects, "TYPICAL_FULL", SMALL)
     return tmp_path / "cache"
 
 
@@ -75,7 +78,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp(request.param)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PI64_CACHE", str(folder / "cache"))
-        patch.setattr(kernel, "TYPICAL_FULL", SMALL)
+        patch.setattr(objects, "TYPICAL_FULL", SMALL)
         return builder(folder / "build.log")(fakelinux.write(folder / "linux", request.param))
 
 
@@ -144,7 +147,7 @@ def test_the_log_holds_every_command_and_what_it_said(built: KernelBuild) -> Non
 
 def test_the_logged_command_can_be_pasted(built: KernelBuild) -> None:
     command = next(line for line in built.log.read_text().splitlines() if line.startswith("+ ") and " Image " in line)
-    subprocess.run(shlex.split(command[2:]), check=True, capture_output=True, env=make.environment(os.environ))
+    subprocess.run(shlex.split(command[2:]), check=True, capture_output=True, env=environment(os.environ))
 
 
 def test_nothing_is_written_into_the_tree(built: KernelBuild) -> None:
@@ -195,6 +198,21 @@ def test_a_changed_file_gives_another_kernel_and_compiles_only_that(build: Build
     compiled = [line.split()[-1] for line in second.log.read_text().splitlines() if line.startswith("  CC ")]
     assert compiled.count("kernel/fork.o") == 1
     assert "init/main.o" not in compiled
+
+
+def test_edits_on_top_of_one_commit_share_a_release_and_nothing_else(build: Build, tree: Path) -> None:
+    """A new release would compile and link again whatever tells it, at every edit."""
+    committed(tree)
+    clean = build(tree)
+    (tree / "kernel/fork.c").write_text("int vfork;\n")
+    first = build(tree)
+    (tree / "kernel/fork.c").write_text("int spoon;\n")
+    second = build(tree)
+    assert re.fullmatch(r"6\.12\.1-pi64-[0-9a-f]{8}-dirty", first.release)
+    assert clean.release != first.release == second.release
+    assert len({built.key for built in (clean, first, second)}) == 3
+    assert len({built.build_id for built in (clean, first, second)}) == 3
+    assert "CC      init/version.o" not in second.log.read_text()
 
 
 def test_the_localversion_counts(build: Build, tree: Path) -> None:
@@ -274,7 +292,7 @@ def test_an_unknown_fragment_names_the_known_ones(build: Build, tree: Path) -> N
 def test_a_misspelt_symbol_is_the_users_mistake(build: Build, tree: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no symbol DUMY") as caught:
         build(tree, fragments=[fragment(tmp_path, "CONFIG_DUMY=m\n")])
-    assert caught.value.evidence == ("CONFIG_DUMY: wanted m, got n; did you mean CONFIG_DUMMY?",)
+    assert "did you mean CONFIG_DUMMY?" in caught.value.evidence[0]
 
 
 def test_an_unmet_symbol_says_wanted_and_got_before_anything_is_compiled(
@@ -282,7 +300,7 @@ def test_an_unmet_symbol_says_wanted_and_got_before_anything_is_compiled(
 ) -> None:
     with pytest.raises(BuildError) as caught:
         build(tree, config="allnoconfig", fragments=[fragment(tmp_path, "CONFIG_DUMMY=m\n")])
-    assert caught.value.evidence == ("CONFIG_DUMMY: wanted m, got n",)
+    assert caught.value.evidence[0].startswith("CONFIG_DUMMY: wanted m, got n")
     assert "  CC " not in (tmp_path / "runs/build.log").read_text()
 
 
@@ -307,11 +325,95 @@ def test_a_compile_error_tells_file_line_log_and_how_to_repeat(build: Build, tre
     assert "repeat: make -C" in caught.value.hint
 
 
+def test_a_failure_names_the_commit_and_one_command_that_repeats_it(build: Build, tree: Path) -> None:
+    fakelinux.break_with(tree, "error")
+    commit = committed(tree)
+    with pytest.raises(BuildError, match=f"at {commit[:12]}, defconfig") as caught:
+        build(tree)
+    repeat = shlex.split(caught.value.hint.partition("repeat: ")[2])
+    again = subprocess.run(repeat, capture_output=True, text=True, check=False, env=environment(os.environ))
+    assert "kernel/fork.c:2:5: error: 'penguin' undeclared" in again.stderr
+
+
+def committed(tree: Path) -> str:
+    name = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "init.defaultBranch=main"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "stub"]):
+        subprocess.run(["git", "-C", tree, *name, *words], check=True)
+    return subprocess.run(["git", "-C", tree, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout
+
+
 @pytest.mark.parametrize("trouble", ["no-space", "killed", "no-bison", "no-openssl"])
-def test_what_the_bench_lacks_is_a_lab_error(build: Build, tree: Path, trouble: str) -> None:
+def test_what_the_bench_lacks_is_a_lab_error_and_its_objects_are_not_trusted(
+    build: Build, tree: Path, cache: Path, trouble: str
+) -> None:
     fakelinux.break_with(tree, trouble)
     with pytest.raises(LabError):
         build(tree)
+    assert list(cache.glob(f"objects/*/{make.RUNNING}"))
+
+
+# --- warnings --------------------------------------------------------------------------------------------------------
+PENGUIN = "kernel/fork.c: warning: unused variable 'penguin' [-Wunused-variable]"
+
+
+def test_a_first_build_counts_its_warnings_and_has_nothing_to_compare_with(build: Build, tree: Path) -> None:
+    fakelinux.break_with(tree, "warning")
+    built = build(tree)
+    assert (built.warnings, built.new_warnings) == (1, ())
+
+
+def test_a_warning_that_the_last_good_build_did_not_have_is_new_once(build: Build, tree: Path) -> None:
+    build(tree)
+    fakelinux.break_with(tree, "warning")
+    second = build(tree)
+    assert (second.warnings, second.new_warnings) == (1, (PENGUIN,))
+    assert build(tree).new_warnings == (PENGUIN,)  # from the cache: as it was told then
+    (tree / "init/main.c").write_text("int other;\n")
+    third = build(tree)
+    assert (third.warnings, third.new_warnings) == (1, ())
+
+
+def test_another_checkout_is_compared_with_the_last_good_build_as_well(
+    build: Build, tree: Path, tmp_path: Path
+) -> None:
+    build(tree)
+    other = fakelinux.write(tmp_path / "other")
+    fakelinux.break_with(other, "warning")
+    assert build(other).new_warnings == (PENGUIN,)
+
+
+def test_another_configuration_is_not(build: Build, tree: Path, tmp_path: Path) -> None:
+    build(tree)
+    fakelinux.break_with(tree, "warning")
+    built = build(tree, fragments=[fragment(tmp_path, "CONFIG_DUMMY=y\n")])
+    assert (built.warnings, built.new_warnings) == (1, ())
+
+
+# --- the configuration is made once ----------------------------------------------------------------------------------
+def configured(built: KernelBuild) -> bool:
+    commands = [line for line in built.log.read_text().splitlines() if line.startswith("+ make")]
+    return any(line.endswith("defconfig") for line in commands)
+
+
+def test_a_changed_driver_does_not_configure_again(build: Build, tree: Path) -> None:
+    build(tree)
+    (tree / "kernel/fork.c").write_text("int vfork;\n")
+    assert not configured(build(tree))
+
+
+@pytest.mark.parametrize("file", ["Kconfig", "Makefile", "arch/arm64/configs/defconfig"])
+def test_what_the_configuration_is_made_from_does(build: Build, tree: Path, file: str) -> None:
+    build(tree)
+    with (tree / file).open("a") as text:
+        text.write("# changed\n")
+    assert configured(build(tree))
+
+
+def test_another_request_does_and_so_does_the_first_one_after_it(build: Build, tree: Path, tmp_path: Path) -> None:
+    build(tree)
+    assert configured(build(tree, fragments=[fragment(tmp_path, "CONFIG_DUMMY=y\n")]))
+    (tree / "kernel/fork.c").write_text("int vfork;\n")
+    assert configured(build(tree))
 
 
 def test_after_a_failure_the_corrected_tree_builds(build: Build, tree: Path) -> None:
@@ -331,7 +433,7 @@ def test_a_syntax_error_in_a_device_tree_names_file_and_line(build: Build, tree:
 
 
 def test_a_full_disk_is_told_before_the_build(build: Build, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(kernel.TYPICAL, "defconfig", (1, 2**60))
+    monkeypatch.setitem(objects.TYPICAL, "defconfig", (1, 2**60))
     with pytest.raises(LabError, match="building defconfig needs"):
         build(tree)
 
@@ -438,7 +540,7 @@ def test_variables_of_a_surrounding_make_do_not_reach_the_kernel() -> None:
         "LD_LIBRARY_PATH": "/x",
         "HOME": "/h",
     }
-    kept = make.environment(outside)
+    kept = environment(outside)
     assert outside.keys() & kept.keys() == {"LD_LIBRARY_PATH", "HOME"}
 
 
@@ -446,7 +548,7 @@ def test_variables_of_a_surrounding_make_do_not_reach_the_kernel() -> None:
 def test_ccache_is_used_where_it_is_installed(
     build: Build, tree: Path, monkeypatch: pytest.MonkeyPatch, installed: bool
 ) -> None:
-    which = make.shutil.which
+    which = shutil.which
     fake = {"ccache": "/usr/bin/ccache" if installed else None}
-    monkeypatch.setattr(make.shutil, "which", lambda name, **rest: fake[name] if name in fake else which(name, **rest))
-    assert ("'CC=ccache aarch64-linux-gnu-gcc'" in build(tree).log.read_text()) == installed
+    monkeypatch.setattr(shutil, "which", lambda name, **rest: fake[name] if name in fake else which(name, **rest))
+    assert (f"'CC=sh {ccache.WRAPPER} aarch64-linux-gnu-gcc'" in build(tree).log.read_text()) == installed

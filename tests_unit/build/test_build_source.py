@@ -1,12 +1,16 @@
+import hashlib
+import http.server
 import os
 import subprocess
 import tarfile
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
 import pytest
 
-from harness.build import git as mirrors
+from harness.build import mirror as mirrors
 from harness.build import source
 from harness.errors import LabError, UsageError
 from harness.model import KernelSource
@@ -99,7 +103,8 @@ def test_what_does_not_exist_is_refused(tmp_path: Path) -> None:
 
 # --- tarballs --------------------------------------------------------------------------------------------------------
 def test_a_tarball_is_unpacked_once(tree: Path, tmp_path: Path) -> None:
-    tarball, said = pack(tree, tmp_path / "linux.tar.xz"), []
+    tarball = pack(tree, tmp_path / "linux.tar.xz")
+    said: list[str] = []
     first = source.open_tree(str(tarball), progress=said.append)
     assert (first.path / "kernel/fork.c").read_bytes() == (tree / "kernel/fork.c").read_bytes()
     assert source.open_tree(str(tarball), progress=said.append) == first
@@ -144,6 +149,99 @@ def test_a_full_disk_is_told_before_unpacking(tree: Path, tmp_path: Path, monkey
         source.open_tree(str(tarball))
 
 
+def test_a_tarball_is_believed_only_with_its_checksum(tree: Path, tmp_path: Path) -> None:
+    tarball = pack(tree, tmp_path / "linux.tar.xz")
+    right = hashlib.sha256(tarball.read_bytes()).hexdigest()
+    assert source.open_tree(str(tarball), sha256=right).digest == right
+    with pytest.raises(UsageError, match="not the file that was asked for") as caught:
+        source.open_tree(str(tarball), sha256=right[::-1])
+    assert caught.value.evidence == (f"wanted SHA-256 {right[::-1]}", f"found  SHA-256 {right}")
+
+
+def test_a_tarball_with_an_option_for_a_name_is_a_tarball(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(tree, tmp_path / "-x.tar.xz")
+    monkeypatch.chdir(tmp_path)
+    assert source.open_tree("./-x.tar.xz").version == "6.12.1"
+
+
+def test_a_folder_has_no_checksum(tree: Path) -> None:
+    with pytest.raises(UsageError, match="for tarballs"):
+        source.open_tree(str(tree), sha256="0" * 64)
+
+
+# --- tarballs from the web -------------------------------------------------------------------------------------------
+class Web(http.server.ThreadingHTTPServer):
+    """Serves one file in ranges, and drops the connection in the middle as often as it is told to."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(("127.0.0.1", 0), WebSession)
+        self.content, self.breaks = content, 0
+        self.ranges: list[str | None] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/linux-6.12.1.tar.xz"
+
+
+class WebSession(http.server.BaseHTTPRequestHandler):
+    server: Web
+
+    def do_GET(self) -> None:
+        asked = self.headers["Range"]
+        self.server.ranges.append(asked)
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+        body = self.server.content[start:]
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.server.breaks:
+            self.server.breaks -= 1
+            body = body[: len(body) // 2]
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def web(tree: Path, tmp_path: Path) -> Iterator[Web]:
+    with Web(pack(tree, tmp_path / "served.tar.xz").read_bytes()) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_a_tarball_from_the_web_is_fetched_once(web: Web) -> None:
+    right = hashlib.sha256(web.content).hexdigest()
+    first = source.open_tree(web.url, sha256=right)
+    assert source.open_tree(f"{web.url}#sha256={right}") == first
+    assert (first.digest, first.origin, len(web.ranges)) == (right, f"tarball {web.url}", 1)
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_was(web: Web) -> None:
+    web.breaks = 1
+    source.open_tree(web.url, sha256=hashlib.sha256(web.content).hexdigest())
+    assert web.ranges == [None, f"bytes={len(web.content) // 2}-"]
+
+
+def test_a_download_with_another_checksum_is_refused_and_names_both(web: Web) -> None:
+    with pytest.raises(LabError) as caught:
+        source.open_tree(web.url, sha256="0" * 64)
+    assert hashlib.sha256(web.content).hexdigest() in str(caught.value)
+    assert "0" * 64 in str(caught.value)
+
+
+def test_a_download_that_was_damaged_since_is_fetched_again(web: Web, cache: Path) -> None:
+    right = hashlib.sha256(web.content).hexdigest()
+    source.open_tree(web.url, sha256=right)
+    (kept,) = (cache / "downloads").glob("*.tar.xz")
+    kept.write_bytes(web.content[::-1])
+    source.open_tree(web.url, sha256=right)
+    assert kept.read_bytes() == web.content
+
+
 # --- packages --------------------------------------------------------------------------------------------------------
 def test_of_the_installed_packages_the_newest_is_taken(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -178,6 +276,58 @@ def test_a_change_makes_a_work_tree_dirty_and_another_change_another_digest(repo
         assert found.dirty
         digests.append(found.digest)
     assert len(set(digests)) == 3
+
+
+def change_mode(tree: Path) -> None:
+    (tree / "kernel/fork.c").chmod(0o755)
+
+
+def remove(tree: Path) -> None:
+    (tree / "kernel/fork.c").unlink()
+
+
+def link_instead(tree: Path) -> None:
+    remove(tree)
+    (tree / "kernel/fork.c").symlink_to("../Makefile")
+
+
+def rename(tree: Path) -> None:
+    git(tree, "mv", "kernel/fork.c", "kernel/a name\nof two lines.c")
+
+
+def new_folder(tree: Path) -> None:
+    (tree / "drivers/mine").mkdir(parents=True)
+    (tree / "drivers/mine/a.c").write_text("int a;")
+
+
+@pytest.mark.parametrize("change", [change_mode, remove, link_instead, rename, new_folder])
+def test_any_change_makes_a_work_tree_dirty_until_it_is_undone(
+    repository: Path, change: Callable[[Path], None]
+) -> None:
+    clean = source.open_tree(str(repository))
+    change(repository)
+    dirty = source.open_tree(str(repository))
+    assert (dirty.dirty, dirty.commit) == (True, clean.commit)
+    assert dirty.digest != clean.digest
+    assert source.open_tree(str(repository)) == dirty
+    git(repository, "reset", "--quiet", "--hard")
+    git(repository, "clean", "-fdq")
+    assert source.open_tree(str(repository)) == clean
+
+
+def test_what_git_ignores_does_not_count(repository: Path) -> None:
+    (repository / ".gitignore").write_text("*.o\n")
+    commit(repository)
+    clean = source.open_tree(str(repository))
+    (repository / "kernel/fork.o").write_bytes(b"object")
+    assert source.open_tree(str(repository)) == clean
+
+
+def test_staging_a_change_does_not_change_what_it_is(repository: Path) -> None:
+    (repository / "kernel/fork.c").write_text("int a;\n")
+    before = source.open_tree(str(repository))
+    git(repository, "add", "--all")
+    assert source.open_tree(str(repository)).digest == before.digest
 
 
 def test_a_folder_inside_somebody_elses_work_tree_is_a_plain_tree(tmp_path: Path) -> None:
@@ -227,9 +377,11 @@ def attrs_with_origin(found: KernelSource, ref: str, repository: Path) -> Kernel
 
 def test_a_checkout_that_was_broken_off_is_made_again(repository: Path) -> None:
     first = opened(repository, None)
+    first.path.with_name("0.json").unlink()
     (first.path / "Makefile").unlink()
-    first.path.with_name(f"{first.path.name}.complete").unlink()
-    assert opened(repository, None) == first
+    second = opened(repository, None)
+    assert (second.digest, second.dirty) == (first.digest, False)
+    assert (second.path / "Makefile").is_file()
 
 
 def test_a_branch_that_does_not_exist_is_refused_with_the_nearest(repository: Path) -> None:

@@ -23,6 +23,6 @@ def write(folder: Path, flavour: str = "mainline", *, blob: bytes | None = None)
 
 
 def break_with(tree: Path, trouble: str, *, file: str = "kernel/fork.c") -> None:
-    """Make the compiler stumble over *file*: error, no-space, killed, no-bison, no-openssl, hang."""
+    """Make the compiler stumble over *file*: error, warning, no-space, killed, no-bison, no-openssl, hang."""
     with (tree / file).open("a") as source:
         source.write(f"#pragma fake {trouble}\n")
