@@ -5,6 +5,7 @@
     Pi64Error                 message, hint, evidence; never a traceback for the user
     |-- UsageError            what was asked for: an option, lab.yaml, a file the user named     -> pytest error, exit 2
     |-- LabError              the bench: host programs, disk, power, serial line, card, QEMU     -> LAB, pytest *error*
+    |-- Unresponsive          the board fell silent: a hung kernel and a pulled cable look alike -> INCONCLUSIVE, error
     |-- TargetError           what is under test                                                 -> pytest *failed*
     |   |-- BuildError        the tree does not configure or compile                             -> BUILD
     |   |-- DeployError       the boot files or modules do not fit together                      -> DEPLOY
@@ -50,6 +51,10 @@ class LabError(Pi64Error):
     """The bench failed, not what is tested on it."""
 
     verdict = "LAB"
+
+
+class Unresponsive(Pi64Error):
+    """The board fell silent and nothing wakes it; whether the kernel hangs or the line is dead, a cold start tells."""
 
 
 class TargetError(Pi64Error):

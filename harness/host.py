@@ -20,13 +20,16 @@ PACKAGES = {
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
     "bc": "bc",
     "bison": "bison",
+    "bzip2": "bzip2",
     "ccache": "ccache",
     "debugfs": "e2fsprogs",
     "depmod": "kmod",
+    "dpkg-deb": "dpkg",
     "e2fsck": "e2fsprogs",
     "fakeroot": "fakeroot",
     "flex": "flex",
     "git": "git",
+    "gzip": "gzip",
     "make": "make",
     "mcopy": "mtools",
     "mdeltree": "mtools",
@@ -43,6 +46,7 @@ PACKAGES = {
     "tar": "tar",
     "update-binfmts": "binfmt-support",
     "xz": "xz-utils",
+    "zstd": "zstd",
 }
 """Program -> Debian and Ubuntu package, for hints."""
 

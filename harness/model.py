@@ -1,7 +1,7 @@
 """The frozen values that travel between the stages of a run; no behaviour beyond naming their own parts."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 import attrs
@@ -19,6 +19,24 @@ class QemuProfile:
     """``-M`` value, e.g. ``raspi3b``."""
     memory: str
     """Fixed by the machine, e.g. ``1G``."""
+
+
+@attrs.frozen
+class FirmwareHistory:
+    """What a board needed of config.txt while its firmware was young; dates are ISO dates of the firmware's build."""
+
+    armstub: str
+    """The stub that older firmware must be given, e.g. ``armstub8-gic.bin``."""
+    armstub_until: str
+    """From this date on the firmware brings it itself."""
+    armstub_config: tuple[str, ...]
+    """Lines for config.txt that go with the stub."""
+    arm_64bit_since: str
+    """From this date on ``arm_64bit=1`` is the default, as ``BoardProfile.arm_64bit`` says."""
+    total_mem_mib: int
+    """Memory that kernels of that time could use."""
+    total_mem_kernels: str
+    """The last kernel series that was so, e.g. ``4.19``."""
 
 
 @attrs.frozen
@@ -53,6 +71,8 @@ class BoardProfile:
     """What every board of the model has, e.g. {"ethernet", "wifi"}; targets add their own in lab.yaml."""
     qemu: QemuProfile | None = None
     """None where QEMU has no such machine."""
+    history: FirmwareHistory | None = None
+    """None where the oldest firmware for the board does already what today's does."""
 
 
 # --- build -----------------------------------------------------------------------------------------------------------
@@ -77,6 +97,11 @@ class KernelSource:
     """Seconds since 1970 of the commit, or of the Makefile; the kernel says it was built then."""
 
 
+def _words(words: Iterable[str]) -> tuple[str, ...]:
+    """JSON has lists; values have tuples."""
+    return tuple(words)
+
+
 @attrs.frozen
 class Toolchain:
     """A compiler family and how to call it."""
@@ -87,6 +112,32 @@ class Toolchain:
     version: str
     """First line of ``gcc --version``."""
     digest: str
+    """Changes with what the compiler says of itself, with its linker, and with the driver's bytes."""
+    target: str = ""
+    """What the compiler compiles for, e.g. ``aarch64-linux-gnu``."""
+    driver_sha256: str = ""
+    """Of the compiler's own file."""
+    make: tuple[str, ...] = attrs.field(default=(), converter=_words)
+    """Variables for the kernel's make beside ``CROSS_COMPILE``, e.g. ``LLVM=1``."""
+    compiler: str = attrs.Factory(lambda self: f"{self.cross_prefix}gcc", takes_self=True)
+    """The C compiler, as make would call it."""
+    host_compiler: str = "gcc"
+    """What compiles the kernel's own tools."""
+
+
+@attrs.frozen
+class CacheUse:
+    """How many objects of one build ccache had already."""
+
+    hits: int
+    misses: int
+    remote: int = 0
+    """How many of the hits came from ``CCACHE_REMOTE_STORAGE``."""
+
+    @property
+    def rate(self) -> float:
+        """Share of the objects that need not be compiled, 0 to 1."""
+        return self.hits / (self.hits + self.misses) if self.hits + self.misses else 0.0
 
 
 @attrs.frozen
@@ -117,6 +168,14 @@ class KernelBuild:
     seconds: float
     """Wall time of the build; 0 when the artifacts were there."""
     cached: bool
+    ccache: CacheUse | None = None
+    """None where ccache is not installed, or had nothing to do."""
+    warnings: int = 0
+    """Of compiler, linker, modpost and dtc, each counted once; what was not compiled again counts as before."""
+    new_warnings: tuple[str, ...] = ()
+    """Those that the last good build of the same configuration did not have."""
+    initramfs: Path | None = None
+    """Loads what the kernel needs to mount its root filesystem; None where all of that is built in."""
 
 
 # --- base image ------------------------------------------------------------------------------------------------------
@@ -220,6 +279,10 @@ class BootRecord:
     """Line of *log* where this boot starts, 1-based."""
     tail: tuple[str, ...] = ()
     """The last lines before it stopped."""
+    control: bool = False
+    """Whether the known-good kernel booted here: that tells about the bench, not about the kernel under test."""
+    release: str = ""
+    """Of the known-good kernel, in a control boot."""
 
     @property
     def last_stage(self) -> str:
@@ -257,3 +320,24 @@ class Verdict:
     name: VerdictName
     rule: str
     evidence: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class AttemptRecord:
+    """One of several attempts at a test, which was repeated because the bench had failed."""
+
+    test: str
+    """Node id."""
+    number: int
+    """1-based."""
+    verdict: VerdictName
+    """Of what this attempt alone brought."""
+    rule: str
+    evidence: tuple[str, ...] = ()
+    first_boot: int = 0
+    """1-based number of its first boot among the run's; 0 when it booted nothing."""
+    last_boot: int = 0
+    set_aside: bool = False
+    """Whether another attempt followed: the run is judged without what this one brought."""
+    findings: tuple[Finding, ...] = ()
+    """Of the test; those of its boots are with the boots."""

@@ -1,7 +1,8 @@
 """How a run ends: whose fault decides the colour of a test, and the verdict the exit status."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 import attrs
 import pytest
@@ -20,19 +21,45 @@ PROGRESS = pytest.StashKey[Progress]()
 PLACEHOLDER = os.devnull  # where JUnit XML would go if there were no run; the run's folder is known later
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Take what the kernel complained about since the last test: it is not the next one's doing."""
+    if RUN in item.config.stash:
+        item.config.stash[RUN].take_complaints()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    """Fail a test when the kernel complained while its fixtures were made, outside of a boot's own record."""
+    with _listening(item, "the set-up of "):
+        yield
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     """Fail a test during which the kernel complained on the console."""
-    run = item.config.stash.get(RUN, None)
-    before = run.position() if run else 0
+    with _listening(item):
+        yield
+
+
+@contextmanager
+def _listening(item: pytest.Item, phase: str = "") -> Iterator[None]:
+    """Fail for what the kernel complains about meanwhile; what ends otherwise goes on to, and it is only noted."""
+    stash = item.config.stash
+    before = stash[RUN].position() if RUN in stash else 0
     try:
         yield
-    except Exception as error:
-        if run and not isinstance(error, CheckFailed):
-            run.take(run.complaints(since=before))
+    except BaseException as error:  # pytest's own skip, fail and xfail too
+        if RUN in stash:
+            stash[RUN].take_complaints(besides=error.findings if isinstance(error, CheckFailed) else ())
         raise
-    if run and (complaints := run.complaints(since=before)):
-        asked = f"the kernel complained during {item.name}"
+    run = stash.get(RUN, None)
+    if run and not run.up:
+        run.take_complaints()
+    elif run and (complaints := run.complaints()):
+        command = run.during(complaints[0], since=before)
+        asked = f"the kernel complained during {phase}{item.name}" + (f", while `{command}` ran" if command else "")
         raise CheckFailed(run.target, asked, complaints, hint=f"full console log: {run.console}")
 
 
@@ -51,13 +78,29 @@ def pytest_runtest_makereport(
         if report.when != "teardown":
             report.when = "call" if isinstance(error, TargetError) else "setup"
     if RUN in item.config.stash and (report.when == "call" or report.outcome != "passed"):
-        item.config.stash[RUN].case(report, error)
+        item.config.stash[RUN].case(
+            report, AssertionError(error) if isinstance(error, pytest.fail.Exception) else error
+        )
     return report
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Judge the run and write the last of its record, before pytest writes its JUnit XML."""
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None]:
+    """Let the board go, judge the run and write the last of its record, before pytest writes its JUnit XML."""
+    try:
+        session._setupstate.teardown_exact(None)  # noqa: SLF001 - what an interrupt left standing, the power too
+    finally:
+        _end(session, exitstatus)
+    try:
+        return (yield)
+    except OSError as error:  # a full disk must not take the summary away
+        if RUN not in session.config.stash:
+            raise
+        session.config.stash[RUN].fail_to_write(error)
+        session.exitstatus = max(session.exitstatus, pytest.ExitCode.TESTS_FAILED)
+
+
+def _end(session: pytest.Session, exitstatus: int) -> None:
     config = session.config
     xml = config.stash.get(xml_key, None)
     if RUN in config.stash:

@@ -10,21 +10,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 from labgrid.pytestplugin.hooks import LABGRID_ENV_KEY
 
-from harness import boards, checks, outcomes
-from harness.bootfs.compose import compose
+from harness import attempts, boards, checks, options, outcomes
 from harness.build import kernel as kernels
 from harness.build import source as sources
 from harness.build import toolchain as toolchains
 from harness.checks import Check
 from harness.console.shell import Shell
-from harness.deploy.modules import with_depmod
 from harness.errors import BootFailed, CheckFailed, Pi64Error, UsageError
 from harness.image.choose import choose as choose_image
 from harness.lab import config as lab_config
+from harness.lab import control
 from harness.lab.config import Lab
 from harness.lab.options import TargetOptions
 from harness.lab.run import Run
@@ -40,27 +38,16 @@ from harness.model import (
 )
 from harness.outcomes import PROGRESS, RUN
 from harness.progress import Progress
-from harness.strategy import Assignment, RaspberryPiStrategy
+from harness.strategy import Assignment, RaspberryPiStrategy, Status
 
 LAB = pytest.StashKey[Lab | None]()
-DEFAULT = "virtual-rpi3"
+KNOWN_GOOD = pytest.StashKey[KernelBuild | None]()
 
 
 # --- options ---------------------------------------------------------------------------------------------------------
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what a user may choose; each option overrides the same word in lab.yaml."""
-    group = parser.getgroup("pi64", "pi64: 64-bit kernels on Raspberry Pi boards")
-    group.addoption("--board", metavar="NAME", default=DEFAULT, help="target of lab.yaml (default: %(default)s)")
-    group.addoption("--source", help="kernel source: folder, tarball, git URL, or package:PATTERN")
-    group.addoption("--ref", help="branch, tag or commit of a git source")
-    group.addoption("--toolchain", help="`system`, or a cross prefix")
-    group.addoption("--config", dest="kernel_config", metavar="DEFCONFIG", help="defconfig of the tree, or allnoconfig")
-    group.addoption("--fragment", action="append", metavar="NAME", help="config fragment on top of the target's")
-    group.addoption("--image", metavar="FILE", help="base image: a Raspberry Pi OS .img or .img.xz")
-    group.addoption("--image-sha256", metavar="HEX", help="what the SHA-256 of --image must be")
-    group.addoption("--layout", choices=lab_config.CHOICES["layout"], help="where the kernel goes on the card")
-    group.addoption("--depmod", choices=lab_config.CHOICES["depmod"], help="who runs depmod; `target`: the guide's way")
-    group.addoption("--runs", metavar="DIR", default="runs", help="where records of runs go (default: %(default)s)")
+    options.add(parser)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -75,18 +62,34 @@ def pytest_configure(config: pytest.Config) -> None:
         if given or path.exists():
             config.stash[LAB] = lab = lab_config.load(path)
             config.option.lg_env = str(path)
-            if config.option.board != DEFAULT:
+            if config.option.board != options.DEFAULT:
                 lab.target(config.option.board)
+        config.stash[KNOWN_GOOD] = _known_good(config)
     except Pi64Error as error:
         raise pytest.UsageError(str(error)) from error
     config.pluginmanager.register(outcomes, "harness.outcomes")
+    config.pluginmanager.register(attempts, "harness.attempts")
     config.option.xmlpath = getattr(config.option, "xmlpath", None) or outcomes.PLACEHOLDER
-    before = signal.signal(signal.SIGTERM, _terminated)
-    config.add_cleanup(lambda: (signal.signal(signal.SIGTERM, before), None)[1])
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        _end_by(number, config)
+
+
+def _known_good(config: pytest.Config) -> KernelBuild | None:
+    """Return the kernel of ``--known-good``; UsageError before anything moves when there is no such kernel."""
+    word, runs = config.option.known_good, config.rootpath / config.option.runs
+    return control.known_good(word, runs=runs, target=config.option.board) if word else None
+
+
+def _end_by(number: int, config: pytest.Config) -> None:
+    """Let the signal end the run like Ctrl-C, unless whoever started it said that it shall not (nohup)."""
+    before = signal.getsignal(number)
+    if before is not signal.SIG_IGN:
+        signal.signal(number, _terminated)
+        config.add_cleanup(lambda: (signal.signal(number, before), None)[1])
 
 
 def _terminated(number: int, _: Any) -> None:
-    """Take SIGTERM as Ctrl-C: every ``finally`` runs, the board goes off, the record is written."""
+    """Take SIGTERM and SIGHUP as Ctrl-C: every ``finally`` runs, the board goes off, the record is written."""
     raise KeyboardInterrupt(f"signal {number}")
 
 
@@ -95,20 +98,7 @@ def _options(config: pytest.Config) -> TargetOptions:
     lab = config.stash[LAB]
     if lab is None:
         raise UsageError(f"no lab.yaml in {config.rootpath}", hint="name one with --lg-env FILE")
-    given, option = lab.target(config.option.board), config.option
-    kernel = {"source": option.source, "ref": option.ref, "toolchain": option.toolchain, "config": option.kernel_config}
-    kernel["fragments"] = (*given.kernel.fragments, *option.fragment) if option.fragment else None
-    image = {"file": option.image, "sha256": option.image_sha256}
-    own = {"layout": option.layout, "depmod": option.depmod}
-    return attrs.evolve(given, kernel=_over(given.kernel, kernel), image=_over(given.image, image), **_said(own))
-
-
-def _over(value: Any, words: dict[str, Any]) -> Any:
-    return attrs.evolve(value, **_said(words))
-
-
-def _said(words: dict[str, Any]) -> dict[str, Any]:
-    return {key: word for key, word in words.items() if word is not None}
+    return options.over(lab.target(config.option.board), config.option)
 
 
 # --- the pipeline ----------------------------------------------------------------------------------------------------
@@ -219,30 +209,31 @@ def ladder(
     account, deadlines = target_options.login.account(run.target), target_options.deadlines
     strategy.prepare(Assignment(run.folder, account, deadlines, progress=progress), base_image)
     run.watch(strategy)
+    if request.config.stash[KNOWN_GOOD]:
+        control.need_medium(strategy)
     try:
         if request.config.option.lg_initial_state:
             strategy.force(request.config.option.lg_initial_state)
         yield strategy
+        _control(request, run, strategy, target_options)
     finally:
         strategy.close()
 
 
+def _control(
+    request: pytest.FixtureRequest, run: Run, strategy: RaspberryPiStrategy, target_options: TargetOptions
+) -> None:
+    """Boot the known-good kernel if one was named and would tell more; not when somebody wants an end of it."""
+    known, interrupted = request.config.stash[KNOWN_GOOD], request.session.exitstatus == pytest.ExitCode.INTERRUPTED
+    if known and not interrupted and run.wants_control():
+        request.config.stash[PROGRESS](f"control boot: {known.release}")
+        run.note_control(control.boot(known, target_options, strategy))
+
+
 @pytest.fixture(scope="session")
-def boot_files(
-    target_options: TargetOptions, board: BoardProfile, kernel: KernelBuild, ladder: RaspberryPiStrategy
-) -> BootFiles:
+def boot_files(target_options: TargetOptions, kernel: KernelBuild, ladder: RaspberryPiStrategy) -> BootFiles:
     """What goes onto the boot medium, composed with what the stock system has there."""
-    if target_options.depmod == "host":
-        kernel = attrs.evolve(kernel, modules_root=with_depmod(kernel.modules_root, kernel.release))
-    return compose(
-        kernel,
-        board,
-        ladder.stock(),
-        layout=target_options.layout,
-        root=target_options.root,
-        config_extra=target_options.config_txt,
-        cmdline_extra=target_options.cmdline,
-    )
+    return control.boot_files(kernel, target_options, ladder)
 
 
 @pytest.fixture(scope="session")
@@ -258,7 +249,7 @@ def dut(ladder: RaspberryPiStrategy, boot_files: BootFiles, run: Run) -> Raspber
 @pytest.fixture(scope="session")
 def boot(dut: RaspberryPiStrategy) -> BootRecord:
     """The first boot of the kernel under test: a value, failed or not; the test that asks judges it."""
-    if not dut.boots:
+    if not dut.boots or dut.status < Status.booted:  # made anew after a cold start: the record of before is not it
         dut.transition("booted")
     return dut.boot
 

@@ -23,9 +23,12 @@ from harness.deploy import DeployProtocol
 from harness.errors import BootFailed, LabError, UsageError
 from harness.host import Progress
 from harness.model import BaseImage, BootFiles, BootRecord, Manifest
+from harness.power.coldstart import proof_of_power
 
 LOGIN_TIMEOUT_S = 60.0  # from the prompt to the shell; PAM and bash take 2 s in QEMU
 REBOOT = "sudo systemctl reboot"
+BENCH = (LabError, ExecutionError, OSError)
+"""What a driver raises: labgrid's pass on what their libraries raise, for a port or a switch that does not answer."""
 
 
 class Status(enum.IntEnum):
@@ -72,6 +75,8 @@ class RaspberryPiStrategy(Strategy):
         self.files: BootFiles | None = None  # None: boot what lies on the card
         self._deployed: BootFiles | None = None
         self._fault: LabError | None = None
+        self.still_on = ""
+        """Why the board could not be switched off, in the driver's words; empty when it could."""
 
     def prepare(self, assignment: Assignment, base: BaseImage) -> None:
         """Say what is wanted of the board, and which system lies under the kernel."""
@@ -116,10 +121,25 @@ class RaspberryPiStrategy(Strategy):
 
     def cold_boot(self) -> BootRecord:
         """Off, on: what lies on the card boots from a cold start."""
-        self.power_off()
+        with self._guarded():
+            self._cut_power()
         self.status = Status.deployed
         self.transition(Status.booted)
         return self.boot
+
+    def start_over(self) -> None:
+        """Forget what the bench did wrong: the power is off, a lost line is opened again, nothing is deployed anew.
+
+        Raises LabError when the bench is broken still, and from then on each transition does.
+        """
+        self._fault = None
+        with self._guarded():
+            self._cut_power()
+            # A virtual board is its own console: it opens its line at power-on, and what the guest wrote stays.
+            if self.recorder and _lost(self.recorder) and self.console is not self.power:
+                self.target.deactivate(self.console)
+                self.target.activate(self.console)
+                self.recorder.revive()
 
     @property
     def boot(self) -> BootRecord:
@@ -128,14 +148,11 @@ class RaspberryPiStrategy(Strategy):
 
     # --- coming down --------------------------------------------------------------------------------------------------
     def power_off(self) -> None:
-        """Cut the power; never raises, for it runs in every ``finally``: what goes wrong is logged."""
-        self.shell = None
-        self.status, self._touched = Status.off, True
+        """Cut the power; never raises, for it runs in every ``finally``: ``still_on`` says what went wrong."""
         try:
-            self.target.activate(self.power)
-            self.power.off()
-        except (LabError, ExecutionError, OSError) as error:
-            self.logger.error("%s: the power could not be switched off: %s", self.target.name, error)  # noqa: TRY400
+            self._cut_power()
+        except LabError as error:
+            self.logger.error("%s", error.message)  # noqa: TRY400
 
     def close(self) -> None:
         """Power off, stop listening, let the drivers go."""
@@ -146,6 +163,19 @@ class RaspberryPiStrategy(Strategy):
         for driver in (self.console, self.power, self.medium):
             if driver:
                 self.target.deactivate(driver)
+        if not getattr(self.power, "detached", True):
+            self.still_on = ""  # a virtual board ends with its driver
+
+    def _cut_power(self) -> None:
+        self.shell = None
+        self.status, self._touched = Status.off, True
+        try:
+            self.target.activate(self.power)
+            self.power.off()
+        except BENCH as error:
+            self.still_on = str(error).partition("\n")[0] or type(error).__name__
+            raise LabError(f"{self.target.name}: the power could not be switched off: {self.still_on}") from error
+        self.still_on = ""
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -154,22 +184,20 @@ class RaspberryPiStrategy(Strategy):
             raise self._fault
         try:
             yield
-        except LabError as error:
-            self._fault = error
+        except BENCH as error:
+            fault = error if isinstance(error, LabError) else LabError(f"{self.target.name}: {error}")
+            self._fault = fault
             self.power_off()
-            raise
-        except (OSError, ExecutionError) as error:
-            # labgrid's drivers raise what their libraries raise: a serial port or a power switch that does not answer.
-            self._fault = LabError(f"{self.target.name}: {error}")
-            self.power_off()
-            raise self._fault from error
+            if fault is error:
+                raise
+            raise fault from error
 
     # --- the rungs ----------------------------------------------------------------------------------------------------
     def _climb(self, wanted: Status) -> list[str]:
         failed = self.status >= Status.booted and not (self.boots and self.boot.reached)
         lost = self.status is Status.shell and (self.shell is None or self.shell.dead)
         if failed or lost or wanted < self.status or not self._touched:
-            self.power_off()  # nobody knows either whether a board that was never touched is on
+            self._cut_power()  # nobody knows either whether a board that was never touched is on
         passed = []
         steps = {Status.deployed: self._deploy, Status.booted: self._boot, Status.shell: self._log_in}
         for rung in [rung for rung in Status if self.status < rung <= wanted]:
@@ -191,6 +219,7 @@ class RaspberryPiStrategy(Strategy):
         self.power.on()
         recorder.revive()
         self._watch(recorder, position=position, started=started)
+        self._believe_cold(recorder, position=position, started=started)
 
     def _log_in(self) -> None:
         if not self.boot.reached:
@@ -208,11 +237,29 @@ class RaspberryPiStrategy(Strategy):
 
     def _watch(self, recorder: Recorder, *, position: int, started: float | None) -> BootRecord:
         watch = BootWatch(recorder, self.assignment.deadlines, position=position, started=started)
-        record = watch.run(progress=self.assignment.progress)
+        try:
+            watch.run(progress=self.assignment.progress)
+        except LabError:
+            self.boots.append(watch.record)  # as far as it came before the line died
+            raise
+        self.boots.append(watch.record)
         self._prompt_at = watch.line_position
-        self.boots.append(record)
         self.status = Status.booted
-        return record
+        return self.boot
+
+    def _believe_cold(self, recorder: Recorder, *, position: int, started: float) -> None:
+        """Raise LabError when what came after power-on is no boot but the system from before; the record says so."""
+        write = self.console.write
+        found = proof_of_power(self.boot, recorder, position=position, started=started, write=write)
+        if found is None:
+            return
+        findings = (*self.boot.findings, found)
+        self.boots[-1] = attrs.evolve(self.boot, reached=False, reason=found.message, findings=findings)
+        raise LabError(
+            f"{self.target.name}: {found.message}",
+            evidence=found.text,
+            hint="a relay that sticks, a second supply (USB, HDMI, the adapter's 5 V), or another board's power port",
+        )
 
     def _open_shell(self, *, position: int | None) -> None:
         recorder = self._listen()
@@ -222,6 +269,14 @@ class RaspberryPiStrategy(Strategy):
         with console.expecting(*(() if position is not None else ("restart",))):
             shell.open(timeout_s=LOGIN_TIMEOUT_S)
         self.shell = shell
+
+
+def _lost(recorder: Recorder) -> bool:
+    try:
+        recorder.read(recorder.position, timeout=0)
+    except LabError:
+        return True
+    return False
 
 
 def _rung(status: Status | str) -> Status:

@@ -13,7 +13,7 @@ import harness
 HOUSE = Path(harness.__file__).parent
 
 FLOORS = {
-    6: ("plugin", "outcomes", "cli"),
+    6: ("plugin", "options", "attempts", "outcomes", "cli"),
     5: ("nightly",),
     4: ("strategy", "lab"),
     3: ("build", "image", "deploy", "power", "console", "virtual"),
@@ -27,6 +27,9 @@ SIDEWAYS = {
     ("checks", "verdict"): "a check makes its findings the way the log scanner makes them",
     ("card", "host"): "the card is read and written by host programs",
     ("plugin", "outcomes"): "the second half of the plugin: fixtures here, how they end there",
+    ("plugin", "attempts"): "how a test is repeated, between the fixtures and how they end",
+    ("plugin", "options"): "what the command line may say",
+    ("attempts", "outcomes"): "where the record of a run is found",
     ("lab", "strategy"): "a run's record takes the boots from the strategy, and lab.yaml names it",
 }
 """Edges between two rooms of one floor, each with its reason; between any other two there is none."""

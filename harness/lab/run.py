@@ -1,37 +1,67 @@
 """One run: its folder, its record, and the verdict at its end."""
 
 import datetime
+import errno
 import json
-import os
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
 
 from harness import host
-from harness.errors import CheckFailed, Pi64Error, UsageError
-from harness.model import BootRecord, Finding, KernelBuild, KernelSource, Toolchain, Verdict, VerdictName
+from harness.errors import BootFailed, CheckFailed, Pi64Error, Unresponsive, UsageError
+from harness.lab import control, folder
+from harness.lab.hearing import Hearing
+from harness.model import (
+    AttemptRecord,
+    BootRecord,
+    Finding,
+    KernelBuild,
+    KernelSource,
+    Toolchain,
+    Verdict,
+    VerdictName,
+)
 from harness.report import record as records
 from harness.report.record import CaseRecord, RunRecord
 from harness.report.redact import printable, redact, without_credentials
 from harness.strategy import RaspberryPiStrategy
-from harness.verdict.findings import scan
-from harness.verdict.judge import judge
+from harness.verdict import attempts
+from harness.verdict.attempts import Evidence
+from harness.verdict.clues import Raised, boot_line
 
 T = TypeVar("T")
 
 MESSAGE_LIMIT = 4000  # characters of a test's message in the record; the log has the rest
+NO_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+KINDS: tuple[tuple[type[BaseException], str], ...] = ((UsageError, "usage"), (Unresponsive, "fell-silent"))
+"""Errors that the verdict treats in a way of their own."""
+
+
+@attrs.frozen
+class Mark:
+    """How much a run knew when an attempt at a test began."""
+
+    boots: int = 0
+    findings: int = 0
+    errors: int = 0
+    tests: int = 0
 
 
 class Run:
     """Collects what becomes known and keeps ``run.json`` up to date: written first, replaced atomically."""
 
-    def __init__(self, folder: Path, record: RunRecord) -> None:
-        self.folder, self.record = folder, record
-        self._errors: list[tuple[str, str]] = []
+    def __init__(self, path: Path, record: RunRecord) -> None:
+        self.folder, self.record = path, record
+        self.attempt = 1
+        """Which attempt at a test goes on now."""
+        self._errors: list[Raised] = []
+        self._blamed: BootRecord | None = None
+        self._hearing = Hearing()
         self._secrets: list[str] = []
         self._strategy: RaspberryPiStrategy | None = None
         self.save()
@@ -39,14 +69,9 @@ class Run:
     @classmethod
     def begin(cls, parent: Path, *, target: str, model: str, argv: Sequence[Any]) -> "Run":
         """Make the folder of a new run below *parent*; ``latest`` there points to it."""
-        stamp = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H-%M-%S")
-        try:
-            folder = _new_folder(parent, f"{stamp}-{target}")
-            _point(parent / "latest", folder)
-        except OSError as error:
-            raise UsageError(f"{parent}: no folder for the record of this run: {error}", hint="--runs DIR") from error
+        made = folder.make(parent, target)
         record = RunRecord(
-            run_id=folder.name,
+            run_id=made.name,
             target=target,
             started=_now(),
             board=model,
@@ -54,7 +79,7 @@ class Run:
             argv=tuple(without_credentials(str(arg)) for arg in argv),
             console_log="console.log",
         )
-        return cls(folder, record)
+        return cls(made, record)
 
     @property
     def target(self) -> str:
@@ -76,7 +101,8 @@ class Run:
             case Toolchain():
                 self._know(toolchain=thing.version)
             case KernelBuild():
-                shutil.copyfile(thing.config, self.folder / "config")
+                with self._disk():
+                    shutil.copyfile(thing.config, self.folder / "config")
                 self._know(release=thing.release, build_id=thing.build_id, build_key=thing.key)
         return thing
 
@@ -99,52 +125,185 @@ class Run:
 
     def case(self, report: Any, error: BaseException | None) -> None:
         """Take the outcome of one test."""
-        fault = error.verdict if isinstance(error, Pi64Error) else ""
         message = self.clean(str(report.longrepr)[:MESSAGE_LIMIT]) if report.failed else ""
         outcome = "error" if report.failed and report.when != "call" else report.outcome
+        fault = self._blame(report, error)
         if isinstance(error, CheckFailed):
-            self._know(findings=(*self.record.findings, *error.findings))
+            stale = [found for boot in self._aside for found in boot.findings]
+            self._know(findings=(*self.record.findings, *(found for found in error.findings if found not in stale)))
         elif report.failed:
-            asserted = isinstance(error, AssertionError) and report.when == "call"
-            self._errors.append((fault or ("KERNEL" if asserted else "INCONCLUSIVE"), message))
-        self._know(tests=(*self.record.tests, CaseRecord(report.nodeid, outcome, report.duration, message, fault)))
+            kind = next((name for kind, name in KINDS if isinstance(error, kind)), "error")
+            self._errors.append(Raised(fault or "INCONCLUSIVE", self.clean(_headline(report)), kind))
+        told = fault if isinstance(error, Pi64Error) else ""
+        case = CaseRecord(report.nodeid, outcome, report.duration, message, told, self.attempt)
+        self._know(tests=(*self.record.tests, case))
+
+    def _blame(self, report: Any, error: BaseException | None) -> str:
+        """Return whose fault *error* is; empty when it says nothing about that."""
+        if isinstance(error, BootFailed):
+            self._blamed = error.boot
+            # By identity: two boots that fail alike may be equal.
+            return "INCONCLUSIVE" if any(error.boot is boot for boot in self._aside) else error.verdict
+        if isinstance(error, Pi64Error):
+            return error.verdict
+        if isinstance(error, OSError) and error.errno in NO_DISK:
+            return "LAB"
+        return "KERNEL" if isinstance(error, AssertionError) and report.when == "call" else ""
 
     def told(self, boot: BootRecord) -> bool:
         """Return whether a failed test has shown already why *boot* failed."""
-        return any(boot.reason in case.message for case in self.record.tests if case.fault)
+        shown = (case for case in self.record.tests if case.fault and case.outcome != "retried")
+        return any(boot.reason in case.message for case in shown)
 
     def position(self) -> int:
         """Return how much of the console has been recorded."""
         recorder = self._strategy.recorder if self._strategy else None
         return recorder.position if recorder else 0
 
-    def complaints(self, *, since: int) -> list[Finding]:
-        """Return what the kernel complained about on the console after position *since*, outside of a boot's record."""
-        recorder = self._strategy.recorder if self._strategy else None
-        if recorder is None or recorder.position == since:
-            return []
-        text = recorder.read(since, timeout=0, limit=recorder.position - since).decode(errors="replace")
-        first = recorder.line_number(since)
-        judged = {found.first_line for boot in self._boots for found in boot.findings}
-        found = scan(text.splitlines(), first_line=first)
-        return [one for one in found if one.severity != "info" and one.first_line not in judged]
+    def complaints(self, *, besides: Sequence[Finding] = ()) -> list[Finding]:
+        """Return what the kernel complained about since this was last asked, outside of a boot's record.
 
-    def take(self, findings: Sequence[Finding]) -> None:
-        """Take findings that came with a test that failed for another reason."""
-        self._know(findings=(*self.record.findings, *findings))
+        Without what is known from *besides* already.
+        """
+        recorder = self._strategy.recorder if self._strategy else None
+        known = {(found.kind, found.first_line) for found in besides}
+        found = self._hearing.complaints(recorder, self._boots)
+        return [one for one in found if (one.kind, one.first_line) not in known]
+
+    def during(self, found: Finding, *, since: int) -> str:
+        """Return the command that ran when *found* was said, of those after position *since*; empty if none."""
+        recorder = self._strategy.recorder if self._strategy else None
+        return self.clean(recorder.during(found.first_line, since=since)) if recorder else ""
+
+    def take_complaints(self, *, besides: Sequence[Finding] = ()) -> None:
+        """Take what the kernel complained about while nobody asked, or while a test failed for another reason."""
+        if complaints := self.complaints(besides=besides):
+            self._know(findings=(*self.record.findings, *complaints))
+
+    @property
+    def up(self) -> bool:
+        """Whether the last boot came to its login: of one that failed it is no news that it complains."""
+        return bool(self._boots) and self._boots[-1].reached
+
+    # --- attempts -----------------------------------------------------------------------------------------------------
+    def mark(self) -> Mark:
+        """Return where the next attempt at a test begins."""
+        return Mark(len(self._boots), len(self.record.findings), len(self._errors), len(self.record.tests))
+
+    def since(self, mark: Mark) -> Evidence:
+        """Return what came after *mark*, and the boot from before that a test failed for."""
+        findings, errors = self.record.findings[mark.findings :], self._errors[mark.errors :]
+        return Evidence(tuple(self._boots[self._first(mark) :]), findings, tuple(errors))
+
+    def worth_repeating(self, mark: Mark) -> bool:
+        """Tell whether what failed since *mark* may be the bench's work, and there is a board to start over."""
+        return self._strategy is not None and attempts.worth_repeating(self.since(mark))
+
+    def set_aside(self, test: str, mark: Mark) -> AttemptRecord:
+        """Take what came since *mark* out of the judgement, for *test* is repeated; it stays in the record."""
+        self.take_complaints()
+        record = self._attempt(test, mark, self.since(mark), set_aside=True)
+        del self._errors[mark.errors :]
+        before, since = self.record.tests[: mark.tests], self.record.tests[mark.tests :]
+        retried = tuple(attrs.evolve(case, outcome="retried") if case.message else case for case in since)
+        self._know(findings=self.record.findings[: mark.findings], tests=(*before, *retried))
+        return record
+
+    def end_attempt(self, test: str, mark: Mark, first: Evidence) -> AttemptRecord:
+        """Take the last attempt at *test*, after *first*; return what it was."""
+        last = attempts.compared(first, self.since(mark))
+        self._errors[mark.errors :] = last.errors
+        self._know(findings=(*self.record.findings[: mark.findings], *last.findings))
+        return self._attempt(test, mark, last, set_aside=False)
+
+    def start_over(self) -> None:
+        """Give the board a cold start; LabError when the bench is broken still."""
+        assert self._strategy is not None
+        try:
+            self._strategy.start_over()
+        finally:
+            self.complaints()  # what came until the power was off belongs to the attempt before
+
+    def _attempt(self, test: str, mark: Mark, evidence: Evidence, *, set_aside: bool) -> AttemptRecord:
+        verdict, last = evidence.verdict, len(self._boots)
+        first = self._first(mark) + 1 if evidence.boots else 0
+        record = AttemptRecord(
+            test,
+            self.attempt,
+            verdict.name,
+            verdict.rule,
+            verdict.evidence,
+            first,
+            last if first else 0,
+            set_aside,
+            evidence.findings,
+        )
+        self._know(attempts=(*self.record.attempts, record))
+        return record
+
+    def _first(self, mark: Mark) -> int:
+        """Return the index of the first boot since *mark*; the one before counts too when a test failed for it."""
+        before = self._boots[mark.boots - 1] if mark.boots else None
+        return mark.boots - 1 if before is not None and before is self._blamed else mark.boots
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+    def wants_control(self) -> bool:
+        """Tell whether a boot of a known-good kernel would say more about what is known so far."""
+        self.take_complaints()
+        return control.due(self._verdict(), self._kept)
+
+    def note_control(self, boot: BootRecord) -> None:
+        """Take the control boot: its kernel is what the card holds now.
+
+        It may be the one under test, which has passed before; then one of the two boots was not the kernel's doing.
+        """
+        if boot.release != self.record.release:
+            self._know(left_on_card=boot.release)
+        elif boot.reached:
+            self._errors.append(Raised("INCONCLUSIVE", boot_line(boot), "booted-again"))
 
     def finish(self, *, interrupted: bool) -> RunRecord:
         """Judge the run and write the last of its record."""
-        verdict = judge(self._boots, self.record.findings, self._errors)
+        self.take_complaints()
+        self._know(still_on=self.clean(self._strategy.still_on) if self._strategy else "")
+        if self.record.still_on:
+            self._errors.append(Raised("LAB", f"{self.target}: could not be switched off: {self.record.still_on}"))
+        verdict = self._verdict()
         if interrupted and verdict.name is VerdictName.PASS:
             verdict = Verdict(VerdictName.INCONCLUSIVE, "the run was interrupted before its end")
         self._know(verdict=verdict, finished=_now())
         return self.record
 
+    def fail_to_write(self, error: OSError) -> None:
+        """Take *error* from whoever writes a report after the end: the verdict is told, and it is no PASS."""
+        self._note_full(error)
+        self._know(verdict=self._verdict())
+
+    def _verdict(self) -> Verdict:
+        return attempts.judge_run(self._kept, self.record.attempts)
+
+    @property
+    def _kept(self) -> Evidence:
+        """All but what belongs to attempts that were set aside."""
+        aside = self._numbers_aside
+        boots = tuple(boot for number, boot in enumerate(self._boots, start=1) if number not in aside)
+        return Evidence(boots, self.record.findings, tuple(self._errors))
+
+    @property
+    def _aside(self) -> Sequence[BootRecord]:
+        """The boots of attempts that were set aside."""
+        return [self._boots[number - 1] for number in sorted(self._numbers_aside)]
+
+    @property
+    def _numbers_aside(self) -> set[int]:
+        aside = [attempt for attempt in self.record.attempts if attempt.set_aside and attempt.first_boot]
+        return {number for attempt in aside for number in range(attempt.first_boot, attempt.last_boot + 1)}
+
     def save(self) -> None:
         """Replace ``run.json``."""
         self.record = attrs.evolve(self.record, boots=tuple(self._boots))
-        host.write_atomic(self.folder / "run.json", records.to_json(self.record).encode())
+        with self._disk():
+            host.write_atomic(self.folder / "run.json", records.to_json(self.record).encode())
 
     @property
     def _boots(self) -> Sequence[BootRecord]:
@@ -156,25 +315,27 @@ class Run:
 
     def _write(self, name: str, value: Any) -> None:
         text = without_credentials(json.dumps(value, indent=1, default=str))
-        host.write_atomic(self.folder / name, f"{text}\n".encode())
+        with self._disk():
+            host.write_atomic(self.folder / name, f"{text}\n".encode())
 
-
-def _new_folder(parent: Path, name: str) -> Path:
-    """Make and return a folder that no other process has made: two runs may start within one second."""
-    number = 1
-    while True:
-        folder = parent / (name if number == 1 else f"{name}-{number}")
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        """Go on when the disk is full: the board is to go off, and the verdict to be told all the same: LAB."""
         try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            number += 1
+            yield
+        except OSError as error:
+            self._note_full(error)
+
+    def _note_full(self, error: OSError) -> None:
+        full = Raised("LAB", f"{self.target}: the record of this run cannot be written: {error.strerror}")
+        if full not in self._errors:
+            self._errors.append(full)
 
 
-def _point(link: Path, folder: Path) -> None:
-    beside = link.with_name(f".{link.name}.{os.getpid()}")
-    beside.symlink_to(folder.name)
-    beside.replace(link)
+def _headline(report: Any) -> str:
+    """Return what went wrong, without the source of the test that pytest prints before it."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(crash.message if crash else report.longrepr)[:MESSAGE_LIMIT]
 
 
 def _now() -> str:

@@ -1,1 +1,1 @@
-"""Power switches that labgrid has no driver for; none so far: labgrid's own are named in lab.yaml."""
+"""Power switches that labgrid has no driver for (none so far), and whether one that answers also switches."""

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from harness.errors import UsageError
-from harness.model import STAGES, BootRecord, Finding, Verdict, VerdictName
+from harness.model import STAGES, AttemptRecord, BootRecord, Finding, Verdict, VerdictName
 
 SCHEMA = 1
 """Raised when a key changes its meaning; new keys do not raise it."""
@@ -23,11 +23,13 @@ class CaseRecord:
 
     nodeid: str
     outcome: str
-    """``passed``, ``failed``, ``error``, ``skipped``, ``xfailed``, ``xpassed``."""
+    """``passed``, ``failed``, ``error``, ``skipped``, ``xfailed``, ``xpassed``; ``retried``: another followed."""
     seconds: float
     message: str = ""
     fault: str = ""
     """Verdict of the error that ended it, if it was one of ours."""
+    attempt: int = 1
+    """1-based; only a test that the bench had spoilt has a second one."""
 
 
 @attrs.frozen
@@ -56,8 +58,14 @@ class RunRecord:
     findings: tuple[Finding, ...] = ()
     """Of checks and tests; those of a boot are with the boot."""
     tests: tuple[CaseRecord, ...] = ()
+    attempts: tuple[AttemptRecord, ...] = ()
+    """Of the tests that were repeated, each with all of its attempts."""
     verdict: Verdict | None = None
     """None until the run is judged."""
+    still_on: str = ""
+    """Why the board could not be switched off in the end; empty when it was."""
+    left_on_card: str = ""
+    """Release of the known-good kernel when a control boot has put it in the place of the one under test."""
     console_log: str = ""
     """Path of the full log, relative to the record where it lies beside it."""
     extra: Mapping[str, Any] = attrs.field(factory=dict)
@@ -101,6 +109,7 @@ def _record(data: dict[str, Any]) -> RunRecord:
         "boots": tuple(_boot(boot) for boot in data.get("boots", ())),
         "findings": tuple(_finding(found) for found in data.get("findings", ())),
         "tests": tuple(CaseRecord(**_known(CaseRecord, case)) for case in data.get("tests", ())),
+        "attempts": tuple(_attempt(attempt) for attempt in data.get("attempts", ())),
         "verdict": _verdict(verdict) if verdict else None,
         "extra": {key: value for key, value in data.items() if key not in _names(RunRecord)},
     }
@@ -124,6 +133,13 @@ def _boot(data: Mapping[str, Any]) -> BootRecord:
 
 def _finding(data: Mapping[str, Any]) -> Finding:
     return Finding(**{**_known(Finding, data), "text": tuple(data["text"])})
+
+
+def _attempt(data: Mapping[str, Any]) -> AttemptRecord:
+    known = {**_known(AttemptRecord, data), "verdict": VerdictName(data["verdict"])}
+    known["evidence"] = tuple(data.get("evidence", ()))
+    known["findings"] = tuple(_finding(found) for found in data.get("findings", ()))
+    return AttemptRecord(**known)
 
 
 def _verdict(data: Mapping[str, Any]) -> Verdict:

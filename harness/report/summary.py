@@ -1,6 +1,6 @@
 """What a person reads at the end of a run: the verdict first, then why, then where to look."""
 
-from harness.model import STAGES, BootRecord
+from harness.model import STAGES, AttemptRecord, BootRecord
 from harness.report.record import RunRecord
 from harness.report.redact import printable
 
@@ -11,8 +11,12 @@ def lines(record: RunRecord) -> list[str]:
     """Return the summary of *record*, one printable line each, without line ends."""
     return [
         printable(line.replace("\n", " "))[:WIDTH]
-        for line in [*_verdict(record), *_identity(record), *_boots(record), *_where(record)]
+        for line in [*_bench(record), *_verdict(record), *_identity(record), *_boots(record), *_where(record)]
     ]
+
+
+def _bench(record: RunRecord) -> list[str]:
+    return [f"!!! the board is still ON: it could not be switched off: {record.still_on}"] if record.still_on else []
 
 
 def _verdict(record: RunRecord) -> list[str]:
@@ -29,7 +33,20 @@ def _identity(record: RunRecord) -> list[str]:
 
 
 def _boots(record: RunRecord) -> list[str]:
-    return [f"boot {number}: {_boot(boot)}" for number, boot in enumerate(record.boots, start=1)]
+    """Return a line for each boot, and behind the boots of an attempt that was set aside what it was."""
+    aside = [attempt for attempt in record.attempts if attempt.set_aside]
+    lines = [_attempt(attempt) for attempt in aside if not attempt.first_boot]
+    for number, boot in enumerate(record.boots, start=1):
+        marked = next((each for each in aside if each.first_boot <= number <= each.last_boot), None)
+        head = f"control boot ({boot.release})" if boot.control else f"boot {number}"
+        lines.append(f"{head}{' (set aside)' if marked else ''}: {_boot(boot)}")
+        if marked and marked.last_boot == number:
+            lines.append(_attempt(marked))
+    return lines
+
+
+def _attempt(attempt: AttemptRecord) -> str:
+    return f"retried: {attempt.test}: attempt {attempt.number} was {attempt.verdict}: {attempt.rule}"
 
 
 def _boot(boot: BootRecord) -> str:
@@ -40,4 +57,6 @@ def _boot(boot: BootRecord) -> str:
 
 
 def _where(record: RunRecord) -> list[str]:
-    return [f"full log: {record.console_log}"] if record.console_log else []
+    card = f"the card now holds the known-good kernel {record.left_on_card}, not the one under test"
+    log = f"full log: {record.console_log}"
+    return [line for line, there in ((card, record.left_on_card), (log, record.console_log)) if there]

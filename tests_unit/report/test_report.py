@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.model import BootRecord, Verdict, VerdictName
+from harness.model import AttemptRecord, BootRecord, Verdict, VerdictName
 from harness.report import junit, summary
 from harness.report.record import CaseRecord, RunRecord, from_json, to_json
 from harness.report.redact import printable, redact
@@ -38,7 +38,11 @@ RECORD = RunRecord(
     release="6.12.117-pi64",
     boots=BOOTS,
     findings=(OOPS,),
-    tests=(CaseRecord("tests_hw/test_boot.py::test_boots", "failed", 23.6, "stopped"),),
+    tests=(CaseRecord("tests_hw/test_boot.py::test_boots", "failed", 23.6, "stopped", attempt=2),),
+    attempts=(
+        AttemptRecord("test_boots", 1, VerdictName.LAB, "the bench failed", ("gone",), 1, 1, True, (OOPS,)),
+        AttemptRecord("test_boots", 2, VerdictName.KERNEL, "oops", (), 2, 2),
+    ),
     verdict=Verdict(VerdictName.KERNEL, "oops that nothing on the bench explains", ("line 122: Unable to handle",)),
     console_log="runs/1/console.log",
 )
@@ -98,6 +102,7 @@ def test_junit_properties_tell_identity_and_stage_seconds() -> None:
     assert properties["verdict"] == "KERNEL"
     assert properties["boot_seconds.login"] == "23.600"
     assert properties["boot_2_seconds.kernel"] == "0.400"
+    assert properties["attempt_1"] == "test_boots: LAB: the bench failed"
 
 
 def test_a_summary_begins_with_the_verdict_and_ends_with_the_log() -> None:
@@ -105,10 +110,43 @@ def test_a_summary_begins_with_the_verdict_and_ends_with_the_log() -> None:
         "verdict: KERNEL: oops that nothing on the bench explains",
         "  | line 122: Unable to handle",
         "target: virtual-rpi3 (rpi-3-b), kernel 6.12.117-pi64 commit 0123456789ab-dirty (package linux-source-6.12)",
-        "boot 1: firmware 0.1 s, kernel 0.3 s, login 23.6 s",
+        "boot 1 (set aside): firmware 0.1 s, kernel 0.3 s, login 23.6 s",
+        "retried: test_boots: attempt 1 was LAB: the bench failed",
         "boot 2: kernel 0.4 s; stopped at stage kernel: 60 s without a byte",
         "full log: runs/1/console.log",
     ]
+
+
+def test_a_board_that_is_still_on_is_said_before_all_else() -> None:
+    first = summary.lines(attrs.evolve(RECORD, still_on="HTTP status 503"))[0]
+    assert first == "!!! the board is still ON: it could not be switched off: HTTP status 503"
+
+
+def test_a_control_boot_is_no_boot_of_the_kernel_under_test_and_what_the_card_holds_is_told() -> None:
+    control = attrs.evolve(BOOTS[0], control=True, release="6.12-good")
+    record = attrs.evolve(RECORD, boots=(BOOTS[1], control), attempts=(), left_on_card="6.12-good")
+    lines = summary.lines(record)
+    assert "control boot (6.12-good): firmware 0.1 s, kernel 0.3 s, login 23.6 s" in lines
+    assert "the card now holds the known-good kernel 6.12-good, not the one under test" in lines
+    assert dict(junit.properties(record))["control_boot_seconds.login"] == "23.600"
+
+
+def test_an_attempt_that_booted_nothing_has_its_line_too() -> None:
+    attempt = attrs.evolve(RECORD.attempts[0], first_boot=0, last_boot=0)
+    lines = summary.lines(attrs.evolve(RECORD, attempts=(attempt,)))
+    assert "retried: test_boots: attempt 1 was LAB: the bench failed" in lines
+    assert not any("set aside" in line for line in lines)
+
+
+def test_a_record_from_before_there_were_attempts_loads() -> None:
+    data = json.loads(to_json(RECORD))
+    for key in ("attempts", "still_on", "left_on_card"):
+        del data[key]
+    del data["tests"][0]["attempt"]
+    for boot in data["boots"]:
+        del boot["control"], boot["release"]
+    record = from_json(json.dumps(data))
+    assert (record.attempts, record.tests[0].attempt, record.boots) == ((), 1, BOOTS)
 
 
 def test_nothing_from_the_console_reaches_the_terminal_as_a_command() -> None:
@@ -132,3 +170,14 @@ def test_printable_spells_out_lone_surrogates() -> None:
 def test_secrets_are_hidden_the_longest_first() -> None:
     assert redact("pw=raspberry pi=rasp", ["rasp", "raspberry", ""]) == "pw=*** pi=***"
     assert redact("a.c abc", ["a.c"]) == "*** abc"
+
+
+def test_a_secret_is_hidden_wherever_it_stands() -> None:
+    """A line that lost its newline glues what was typed to what came next."""
+    assert redact("xhunter2Login incorrect", ["hunter2"]) == "x***Login incorrect"
+
+
+@pytest.mark.parametrize("word", ["raspberry", "pi", "1234"])
+def test_what_everybody_knows_and_what_is_too_short_is_hidden_as_a_word_of_its_own_only(word: str) -> None:
+    assert redact(f"a{word}b {word}pi [ 0.{word}56]", [word]) == f"a{word}b {word}pi [ 0.{word}56]"
+    assert redact(f"pw={word} ({word})", [word]) == "pw=*** (***)"
