@@ -229,6 +229,8 @@ class BootFiles:
     """``side-by-side`` (own os_prefix directory) or ``in-place`` (as the guide does)."""
     os_prefix: str
     """E.g. ``pi64/``; empty for in-place."""
+    remarks: tuple[str, ...] = ()
+    """What the age of the firmware asked for, or did not, and why; for people."""
 
 
 @attrs.frozen

@@ -5,6 +5,7 @@ from typing import Any
 import attrs
 import pytest
 
+from harness.lab import choices
 from harness.lab import config as lab_config
 from harness.lab.options import TargetOptions
 
@@ -18,9 +19,20 @@ def add(parser: pytest.Parser) -> None:
     group.addoption("--board", metavar="NAME", default=DEFAULT, help="target of lab.yaml (default: %(default)s)")
     group.addoption("--source", help="kernel source: folder, tarball, git URL, or package:PATTERN")
     group.addoption("--ref", help="branch, tag or commit of a git source")
-    group.addoption("--toolchain", help="`system`, or a cross prefix")
-    group.addoption("--config", dest="kernel_config", metavar="DEFCONFIG", help="defconfig of the tree, or allnoconfig")
+    group.addoption("--toolchain", help="`system`, `llvm`, `built`, a folder, or a cross prefix")
+    group.addoption(
+        "--config", dest="kernel_config", metavar="BASE", help="defconfig of the tree, allnoconfig, or a file"
+    )
     group.addoption("--fragment", action="append", metavar="NAME", help="config fragment on top of the target's")
+    group.addoption(
+        "--requires", action="append", metavar="SET", help="what its configuration must have, instead of the usual"
+    )
+    group.addoption(
+        "--kernel",
+        action="append",
+        metavar="PATH",
+        help="a kernel that is built already: build directory, linux-image .deb, folder or tarball; may be repeated",
+    )
     group.addoption("--image", metavar="FILE", help="base image: a Raspberry Pi OS .img or .img.xz")
     group.addoption("--image-sha256", metavar="HEX", help="what the SHA-256 of --image must be")
     group.addoption("--layout", choices=lab_config.CHOICES["layout"], help="where the kernel goes on the card")
@@ -42,16 +54,16 @@ def add(parser: pytest.Parser) -> None:
 
 def over(given: TargetOptions, option: Any) -> TargetOptions:
     """Return what lab.yaml says about a target (*given*), with the command line's words (*option*) over it."""
-    kernel = {"source": option.source, "ref": option.ref, "toolchain": option.toolchain, "config": option.kernel_config}
-    kernel["fragments"] = (*given.kernel.fragments, *option.fragment) if option.fragment else None
-    image = {"file": option.image, "sha256": option.image_sha256}
-    own = {"layout": option.layout, "depmod": option.depmod}
-    return attrs.evolve(given, kernel=_over(given.kernel, kernel), image=_over(given.image, image), **_said(own))
-
-
-def _over(value: Any, words: dict[str, Any]) -> Any:
-    return attrs.evolve(value, **_said(words))
-
-
-def _said(words: dict[str, Any]) -> dict[str, Any]:
-    return {key: word for key, word in words.items() if word is not None}
+    kernel = choices.kernel(
+        given.kernel,
+        source=option.source,
+        ref=option.ref,
+        toolchain=option.toolchain,
+        config=option.kernel_config,
+        fragments=option.fragment,
+        requires=option.requires,
+        prebuilt=option.kernel,
+    )
+    image = choices.over(given.image, {"file": option.image, "sha256": option.image_sha256})
+    said = attrs.evolve(given, kernel=kernel, image=image)
+    return choices.over(said, {"layout": option.layout, "depmod": option.depmod})

@@ -14,15 +14,15 @@ import pytest
 from labgrid.pytestplugin.hooks import LABGRID_ENV_KEY
 
 from harness import attempts, boards, checks, options, outcomes
-from harness.build import kernel as kernels
 from harness.build import source as sources
 from harness.build import toolchain as toolchains
+from harness.build.requirements import Purpose
 from harness.checks import Check
 from harness.console.shell import Shell
 from harness.errors import BootFailed, CheckFailed, Pi64Error, UsageError
 from harness.image.choose import choose as choose_image
+from harness.lab import choices, control, kernels
 from harness.lab import config as lab_config
-from harness.lab import control
 from harness.lab.config import Lab
 from harness.lab.options import TargetOptions
 from harness.lab.run import Run
@@ -101,6 +101,13 @@ def _options(config: pytest.Config) -> TargetOptions:
     return options.over(lab.target(config.option.board), config.option)
 
 
+def _features_of(config: pytest.Config) -> frozenset[str]:
+    """Return what lab.yaml says that the chosen target has beyond its model."""
+    lab = config.stash[LAB]
+    assert lab is not None
+    return lab.features[config.option.board]
+
+
 # --- the pipeline ----------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="session")
 def run(request: pytest.FixtureRequest) -> Run:
@@ -141,40 +148,67 @@ def board(target_options: TargetOptions) -> BoardProfile:
 
 
 @pytest.fixture(scope="session")
-def kernel_source(target_options: TargetOptions, run: Run, progress: Progress) -> KernelSource:
-    """The kernel tree to build."""
-    wanted = target_options.kernel
-    return run.note(source=sources.open_tree(wanted.source, ref=wanted.ref, progress=progress))
+def purpose(request: pytest.FixtureRequest, target_options: TargetOptions) -> Purpose:
+    """What the kernel is meant for: its configuration is held to that before anything is compiled or deployed."""
+    own, features = target_options.image.file, _features_of(request.config)
+    bits = request.getfixturevalue("base_image").userland_bits if own else kernels.OUR_USERLAND_BITS
+    return kernels.purpose(target_options, features=features, userland_bits=bits)
 
 
 @pytest.fixture(scope="session")
-def toolchain(target_options: TargetOptions, run: Run) -> Toolchain:
+def prebuilt(target_options: TargetOptions, purpose: Purpose, run: Run, progress: Progress) -> KernelBuild | None:
+    """The kernel that somebody else has built, if one was named; None when it is to be built here."""
+    if not target_options.kernel.prebuilt:
+        return None
+    return kernels.take(target_options, meant=purpose, log=run.folder / "build.log", progress=progress)
+
+
+@pytest.fixture(scope="session")
+def kernel_source(
+    target_options: TargetOptions, prebuilt: KernelBuild | None, run: Run, progress: Progress
+) -> KernelSource:
+    """The kernel tree to build, or what is told of the one that was built elsewhere."""
+    wanted = target_options.kernel
+    taken = prebuilt.source if prebuilt else sources.open_tree(wanted.source, ref=wanted.ref, progress=progress)
+    return run.note(source=taken)
+
+
+@pytest.fixture(scope="session")
+def toolchain(
+    request: pytest.FixtureRequest,
+    target_options: TargetOptions,
+    prebuilt: KernelBuild | None,
+    run: Run,
+    progress: Progress,
+) -> Toolchain:
     """The compiler."""
-    return run.note(toolchain=toolchains.choose(target_options.kernel.toolchain))
+    if prebuilt:
+        return run.note(toolchain=prebuilt.toolchain)
+    lab = request.config.stash[LAB]
+    table = choices.toolchains(lab.path) if lab else None
+    return run.note(toolchain=toolchains.choose(target_options.kernel.toolchain, table=table, progress=progress))
 
 
 @pytest.fixture(scope="session")
 def kernel(
     target_options: TargetOptions,
-    board: BoardProfile,
     kernel_source: KernelSource,
     toolchain: Toolchain,
+    purpose: Purpose,
+    prebuilt: KernelBuild | None,
     run: Run,
     progress: Progress,
 ) -> KernelBuild:
-    """The kernel under test, built or from the cache."""
-    wanted = target_options.kernel
-    return run.note(
-        kernel=kernels.build(
-            kernel_source,
-            toolchain,
-            board,
-            config=wanted.config,
-            fragments=wanted.fragments,
-            progress=progress,
-            log=run.folder / "build.log",
-        )
+    """The kernel under test: built, from the cache, or as it came."""
+    built = prebuilt or kernels.build(
+        target_options,
+        kernel_source,
+        toolchain,
+        meant=purpose,
+        progress=progress,
+        log=run.folder / "build.log",
     )
+    return run.note(kernel=built)
 
 
 @pytest.fixture(scope="session")
@@ -231,9 +265,11 @@ def _control(
 
 
 @pytest.fixture(scope="session")
-def boot_files(target_options: TargetOptions, kernel: KernelBuild, ladder: RaspberryPiStrategy) -> BootFiles:
+def boot_files(
+    target_options: TargetOptions, kernel: KernelBuild, ladder: RaspberryPiStrategy, run: Run, progress: Progress
+) -> BootFiles:
     """What goes onto the boot medium, composed with what the stock system has there."""
-    return control.boot_files(kernel, target_options, ladder)
+    return run.remark(kernels.boot_files(kernel, target_options, ladder, progress=progress))
 
 
 @pytest.fixture(scope="session")
@@ -276,9 +312,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def features(request: pytest.FixtureRequest, board: BoardProfile, base_image: BaseImage, run: Run) -> frozenset[str]:
     """What this board can do: its model's features, its target's, and the word size of its userland."""
-    lab = request.config.stash[LAB]
-    assert lab is not None
-    return run.note_features(board.features | lab.features[run.target] | {f"userland{base_image.userland_bits}"})
+    own = _features_of(request.config)
+    return run.note_features(board.features | own | {f"userland{base_image.userland_bits}"})
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ targets:
     features: [virtual]
     options:
       model: rpi-3-b
-      kernel: {{source: {tree}}}
+      kernel: {{source: {tree}, requires: [none]}}
       image: {{file: {image}}}
       login: {{user: pi, password: hunter2}}
       depmod: target

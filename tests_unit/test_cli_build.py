@@ -16,7 +16,7 @@ from tests_unit import fakelinux
 LAB = """\
 targets:
   pi:
-    options: {model: rpi-3-b, kernel: {source: TREE, toolchain: system}}
+    options: {model: rpi-3-b, kernel: {source: TREE, toolchain: system, requires: [none]}}
     drivers: {RaspberryPiStrategy: {}}
 imports: [harness.lab.drivers]
 """

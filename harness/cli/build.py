@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import attrs
 
 from harness import boards, host
 from harness.build import explain, recipe
-from harness.build import kernel as kernels
 from harness.build import source as sources
 from harness.build import toolchain as toolchains
+from harness.build.requirements import Purpose
 from harness.cli._terminal import Progress
 from harness.errors import Pi64Error
-from harness.lab import choices, config
+from harness.lab import choices, config, kernels
+from harness.lab.config import Lab
 from harness.lab.options import TargetOptions
 from harness.model import KernelBuild, KernelSource, Toolchain
 from harness.report.redact import printable
@@ -33,6 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--toolchain", help="`system`, `llvm`, `built`, a folder, or a cross prefix")
     parser.add_argument("--config", metavar="BASE", help="defconfig of the tree, allnoconfig, or a file")
     parser.add_argument("--fragment", action="append", metavar="NAME", help="config fragment on top of the target's")
+    parser.add_argument("--requires", action="append", metavar="SET", help="what its configuration must have")
     parser.add_argument("--localversion", help="stands before pi64's own part of the release")
     parser.add_argument("--jobs", "-j", type=int, default=os.cpu_count() or 1, help="default: %(default)s")
     parser.add_argument("--log", metavar="FILE", type=Path, help="where make's output goes (default: in the cache)")
@@ -54,12 +57,14 @@ def run(args: argparse.Namespace) -> int:
 def _build(args: argparse.Namespace) -> int:
     started, progress = time.monotonic(), Progress()
     try:
-        options, source, toolchain = _inputs(args, progress)
+        lab = config.load(args.lg_env)
+        options, source, toolchain = _inputs(args, lab, progress)
         built = kernels.build(
+            options,
             source,
             toolchain,
-            boards.load(options.model),
-            **_request(args, options),
+            meant=_purpose(options, lab.features[args.board]),
+            localversion=args.localversion,
             jobs=args.jobs,
             progress=progress,
             log=args.log or host.cache_dir("logs") / f"{args.board}.log",
@@ -74,17 +79,31 @@ def _build(args: argparse.Namespace) -> int:
 def _explain(args: argparse.Namespace) -> int:
     progress = Progress()
     try:
-        options, source, toolchain = _inputs(args, progress)
+        options, source, toolchain = _inputs(args, config.load(args.lg_env), progress)
     finally:
         progress.clear()
-    wanted = _request(args, options)
-    plan = recipe.compose(source, toolchain, boards.load(options.model), **wanted)
-    print(printable(explain.script(plan, config=wanted["config"], jobs=args.jobs)))
+    wanted = options.kernel
+    plan = recipe.compose(
+        source,
+        toolchain,
+        boards.load(options.model),
+        config=wanted.config,
+        fragments=wanted.fragments,
+        localversion=args.localversion,
+    )
+    print(printable(explain.script(plan, config=wanted.config, jobs=args.jobs)))
     return 0
 
 
-def _inputs(args: argparse.Namespace, progress: host.Progress) -> tuple[TargetOptions, KernelSource, Toolchain]:
-    given = config.load(args.lg_env).target(args.board)
+def _purpose(options: TargetOptions, features: Collection[str]) -> Purpose:
+    """Return what the kernel is meant for; of an image that the user brings, the word size is not looked up here."""
+    return kernels.purpose(options, features=features, userland_bits=0 if options.image.file else kernels.OUR_USERLAND_BITS)
+
+
+def _inputs(
+    args: argparse.Namespace, lab: Lab, progress: host.Progress
+) -> tuple[TargetOptions, KernelSource, Toolchain]:
+    given = lab.target(args.board)
     wanted = choices.kernel(
         given.kernel,
         source=args.source,
@@ -92,14 +111,11 @@ def _inputs(args: argparse.Namespace, progress: host.Progress) -> tuple[TargetOp
         toolchain=args.toolchain,
         config=args.config,
         fragments=args.fragment,
+        requires=args.requires,
     )
     source = sources.open_tree(wanted.source, ref=wanted.ref, progress=progress)
-    return attrs.evolve(given, kernel=wanted), source, toolchains.choose(wanted.toolchain, progress=progress)
-
-
-def _request(args: argparse.Namespace, options: TargetOptions) -> dict[str, Any]:
-    wanted = options.kernel
-    return {"config": wanted.config, "fragments": wanted.fragments, "localversion": args.localversion}
+    toolchain = toolchains.choose(wanted.toolchain, table=choices.toolchains(args.lg_env), progress=progress)
+    return attrs.evolve(given, kernel=wanted), source, toolchain
 
 
 def describe(built: KernelBuild, seconds: float) -> dict[str, Any]:

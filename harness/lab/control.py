@@ -5,13 +5,11 @@ from pathlib import Path
 
 import attrs
 
-from harness import boards
-from harness.bootfs.compose import compose
 from harness.build import store
-from harness.deploy.modules import with_depmod
 from harness.errors import LabError, TargetError, UsageError
+from harness.lab import kernels
 from harness.lab.options import TargetOptions
-from harness.model import BootFiles, BootRecord, KernelBuild, Verdict, VerdictName
+from harness.model import BootRecord, KernelBuild, Verdict, VerdictName
 from harness.report import record as records
 from harness.report.record import RunRecord
 from harness.strategy import RaspberryPiStrategy
@@ -54,21 +52,6 @@ def _passed(runs: Path, target: str) -> Iterator[RunRecord]:
             yield run
 
 
-def boot_files(kernel: KernelBuild, options: TargetOptions, strategy: RaspberryPiStrategy) -> BootFiles:
-    """Return what goes onto the boot medium, composed with what the stock system has there."""
-    if options.depmod == "host":
-        kernel = attrs.evolve(kernel, modules_root=with_depmod(kernel.modules_root, kernel.release))
-    return compose(
-        kernel,
-        boards.load(options.model),
-        strategy.stock(),
-        layout=options.layout,
-        root=options.root,
-        config_extra=options.config_txt,
-        cmdline_extra=options.cmdline,
-    )
-
-
 def need_medium(strategy: RaspberryPiStrategy) -> None:
     """Raise UsageError for a target on which nothing is deployed: the same kernel would boot twice."""
     if not strategy.medium:
@@ -98,7 +81,7 @@ def boot(kernel: KernelBuild, options: TargetOptions, strategy: RaspberryPiStrat
     """
     before = len(strategy.boots)
     try:
-        strategy.files = boot_files(kernel, options, strategy)
+        strategy.files = kernels.boot_files(kernel, options, strategy)
         strategy.start_over()
         strategy.transition("booted")
     except LabError as error:

@@ -5,6 +5,7 @@ from typing import Literal
 
 import attrs
 
+from harness.build import stubs
 from harness.console.login import Account
 from harness.console.watcher import Deadlines
 from harness.errors import UsageError
@@ -25,7 +26,20 @@ class KernelOptions:
     config: str | None = None
     """A defconfig, or ``allnoconfig``; by default the one that fits board and source."""
     fragments: tuple[str, ...] = ()
-    """Names in ``harness/build/fragments``, or paths of files."""
+    """Names in ``harness/build/fragments``, paths of files, or ``KEY=value``."""
+    requires: tuple[str, ...] | None = None
+    """Names in ``harness/build/requirements``; by default what userland and root filesystem need; ``[none]``: none."""
+    prebuilt: tuple[str, ...] = ()
+    """Paths of a kernel that somebody else has built; then nothing above counts but ``requires``."""
+
+
+@attrs.frozen
+class StubOptions:
+    """Where boot stubs come from, for a board whose firmware is so old that it needs one."""
+
+    source: str = stubs.SOURCE
+    """A folder, or ``git+URL``."""
+    ref: str | None = None
 
 
 @attrs.frozen
@@ -71,6 +85,9 @@ class TargetOptions:
     kernel: KernelOptions = KernelOptions()
     image: ImageOptions = ImageOptions()
     login: LoginOptions = LoginOptions()
+    firmware: str | None = None
+    """ISO date of the firmware on the card, where its start*.elf does not tell."""
+    stubs: StubOptions = StubOptions()
     layout: Layout = "side-by-side"
     depmod: Depmod = "host"
     """``host``, or ``target`` as the guide does."""

@@ -18,6 +18,7 @@ from harness.lab import control, folder
 from harness.lab.hearing import Hearing
 from harness.model import (
     AttemptRecord,
+    BootFiles,
     BootRecord,
     Finding,
     KernelBuild,
@@ -104,7 +105,16 @@ class Run:
                 with self._disk():
                     shutil.copyfile(thing.config, self.folder / "config")
                 self._know(release=thing.release, build_id=thing.build_id, build_key=thing.key)
+                rate = round(thing.ccache.rate, 3) if thing.ccache else None
+                new = tuple(map(self.clean, thing.new_warnings))
+                seconds, count = thing.seconds, thing.warnings
+                self._know(build_seconds=seconds, ccache_rate=rate, warnings=count, new_warnings=new)
         return thing
+
+    def remark(self, files: BootFiles) -> BootFiles:
+        """Take what is to be told of how *files* were composed; return them."""
+        self._know(remarks=tuple(map(self.clean, files.remarks)))
+        return files
 
     def note_features(self, features: frozenset[str]) -> frozenset[str]:
         """Take what the board can do; return it."""

@@ -53,6 +53,16 @@ class RunRecord:
     build_id: str = ""
     build_key: str = ""
     toolchain: str = ""
+    build_seconds: float = 0.0
+    """0 when the kernel was in the cache."""
+    ccache_rate: float | None = None
+    """Share of the objects that ccache had, 0 to 1; None where it was not asked."""
+    warnings: int = 0
+    """Of compiler, linker, modpost and dtc."""
+    new_warnings: tuple[str, ...] = ()
+    """Those that the last good build of the same configuration did not have."""
+    remarks: tuple[str, ...] = ()
+    """What the age of the firmware asked for, or did not, and why."""
     features: tuple[str, ...] = ()
     boots: tuple[BootRecord, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -105,7 +115,7 @@ def _record(data: dict[str, Any]) -> RunRecord:
         "started": "",
         **_known(RunRecord, data),
         "argv": tuple(data.get("argv", ())),
-        "features": tuple(data.get("features", ())),
+        **{name: tuple(data.get(name, ())) for name in ("features", "new_warnings", "remarks")},
         "boots": tuple(_boot(boot) for boot in data.get("boots", ())),
         "findings": tuple(_finding(found) for found in data.get("findings", ())),
         "tests": tuple(CaseRecord(**_known(CaseRecord, case)) for case in data.get("tests", ())),

@@ -4,6 +4,7 @@ from harness.model import STAGES, AttemptRecord, BootRecord
 from harness.report.record import RunRecord
 from harness.report.redact import printable
 
+WARNINGS = 5  # shown; run.json has all
 WIDTH = 200  # characters of one evidence line; the log has the rest
 
 
@@ -11,7 +12,14 @@ def lines(record: RunRecord) -> list[str]:
     """Return the summary of *record*, one printable line each, without line ends."""
     return [
         printable(line.replace("\n", " "))[:WIDTH]
-        for line in [*_bench(record), *_verdict(record), *_identity(record), *_boots(record), *_where(record)]
+        for line in [
+            *_bench(record),
+            *_verdict(record),
+            *_identity(record),
+            *_build(record),
+            *_boots(record),
+            *_where(record),
+        ]
     ]
 
 
@@ -30,6 +38,15 @@ def _identity(record: RunRecord) -> list[str]:
     commit = f" commit {record.commit[:12]}{'-dirty' if record.dirty else ''}" if record.commit else ""
     kernel = f"kernel {record.release}{commit} ({record.source})" if record.release else "no kernel was built"
     return [f"target: {record.target} ({record.board or 'unknown board'}), {kernel}"]
+
+
+def _build(record: RunRecord) -> list[str]:
+    """Return what the build cost, if there was one, and the warnings that are new."""
+    cached = f", ccache had {record.ccache_rate:.0%}" if record.ccache_rate is not None else ""
+    built = [f"built in {record.build_seconds:.0f} s{cached}"] if record.build_seconds else []
+    new = record.new_warnings
+    count = [f"{len(new)} of {record.warnings} warnings are new since the last good build:"] if new else []
+    return [*built, *count, *(f"  | {warning}" for warning in new[:WARNINGS])]
 
 
 def _boots(record: RunRecord) -> list[str]:

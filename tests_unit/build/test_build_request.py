@@ -73,6 +73,15 @@ def test_a_fragment_that_overrides_another_unasked_is_named_with_both_places(
     assert caught.value.evidence == places
 
 
+def test_a_fragment_may_raise_anothers_module_to_built_in_but_not_the_other_way_round(tmp_path: Path) -> None:
+    (tmp_path / "shipped/net.config").write_text("CONFIG_DUMMY=y\n")
+    asked = request.read(["smoke", "net"])
+    assert asked.wanted["DUMMY"] == "y"
+    assert [before.symbol for before, _ in asked.overridden] == ["DUMMY"]
+    with pytest.raises(ConfigError, match="CONFIG_DUMMY: wanted y, overridden by a later fragment with m"):
+        request.read(["net", "smoke"])
+
+
 def test_a_file_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
     (tmp_path / "c.config").write_text("CONFIG_NET=y\n# CONFIG_NET is not set\n")
     with pytest.raises(ConfigError, match="CONFIG_NET: wanted y, overridden"):
