@@ -1,4 +1,4 @@
-"""Every module that was built loads, and unloads again."""
+"""Every module that was built loads, and unloads again; of a distribution's thousands, a choice of them."""
 
 import re
 import shlex
@@ -9,10 +9,16 @@ from harness.verdict.findings import finding
 ORDER = 70
 TIMEOUT_S = 900.0
 # Answers one line a module: name, how loading ended, how unloading ended (`-`: not tried), what modprobe said. What was
-# loaded before we came stays: the network, and with it our own shell, may hang on it.
+# loaded before we came stays: the network, and with it our own shell, may hang on it. Of more than a hundred, those are
+# tried that a device here asks for, and each k-th file system and protocol. A driver for hardware that is not there may
+# reach for it all the same (those of ISA cards do: an oops, and nobody's fault), and tests run when they are loaded.
 SCRIPT = (
-    'for f in $(find "/lib/modules/$(uname -r)/" -name "*.ko*" -type f 2>/dev/null | sort); do'
-    " m=${f##*/}; m=${m%%.ko*}; n=$(echo $m | tr - _);"
+    'set -- $(find "/lib/modules/$(uname -r)/" -name "*.ko*" -type f 2>/dev/null | sort); k=$(($#/100+1)) i=0 w=;'
+    " [ $k = 1 ] || w=$(sort -u /sys/bus/*/devices/*/modalias 2>/dev/null"
+    ' | while read -r a; do modprobe -R "$a" 2>/dev/null; done);'
+    " for f; do m=${f##*/}; m=${m%%.ko*}; n=$(echo $m | tr - _); i=$((i+1));"
+    " if [ $k -gt 1 ]; then case $((i%k)):$f in 0:*/kernel/fs/*|0:*/kernel/net/*);; *)"
+    ' echo "$w" | grep -qx "$n" || { echo "$m - -"; continue; };; esac; fi;'
     ' if grep -q "^$n " /proc/modules; then echo "$m 0 -"; continue; fi;'
     ' said=$(modprobe "$m" 2>&1); loaded=$?; gone=-;'
     ' if [ $loaded = 0 ]; then modprobe -r "$m" >/dev/null 2>&1; gone=$?; fi;'
@@ -20,7 +26,7 @@ SCRIPT = (
 )
 COMMAND = f"sudo sh -c {shlex.quote(SCRIPT)}"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-_LINE = re.compile(rf"({_NAME.pattern}) (\d+) (\d+|-)(?: (.*))?")
+_LINE = re.compile(rf"({_NAME.pattern}) (\d+|-) (\d+|-)(?: (.*))?")
 _NO_HARDWARE = re.compile(r"No such device|Operation not supported|Function not implemented")
 _DOES_NOT_FIT = re.compile(
     r"Exec format error|[Uu]nknown symbol|[Ii]nvalid module format|not found in directory|Key was rejected"
@@ -49,8 +55,8 @@ def judge(output: str, build: KernelBuild, board: BoardProfile) -> list[Finding]
 
 
 def _load_failure(number: int, answer: re.Match[str]) -> list[Finding]:
-    name, status, said = answer[1], int(answer[2]), answer[4] or "modprobe said nothing"
-    if status == 0 or _NO_HARDWARE.search(said):
+    name, status, said = answer[1], answer[2], answer[4] or "modprobe said nothing"
+    if status in {"0", "-"} or _NO_HARDWARE.search(said):
         return []
     unfit = _DOES_NOT_FIT.search(said)
     kind, fault = ("module-mismatch", "DEPLOY") if unfit else ("module-load", "KERNEL")

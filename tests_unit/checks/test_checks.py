@@ -2,8 +2,11 @@
 
 import shlex
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 
 from harness.checks import build_id, load_all, modules_load
@@ -38,8 +41,8 @@ NOTES = """
 CHECKS = {check.name: check for check in load_all()}
 
 
-def judged(name: str, output: str) -> list[Finding]:
-    return CHECKS[name].judge(output, BUILD, BOARD)
+def judged(name: str, output: str, **build: Any) -> list[Finding]:
+    return CHECKS[name].judge(output, attrs.evolve(BUILD, **build), BOARD)
 
 
 GOOD = {
@@ -123,28 +126,44 @@ def test_a_command_is_one_line_that_a_shell_accepts(check) -> None:
     assert check.summary.endswith(".")
 
 
-def test_the_module_loop_answers_one_line_a_module(tmp_path: Path) -> None:
-    """The very script, with the three programs it calls replaced."""
-    modules = tmp_path / "lib/modules/R"
-    modules.mkdir(parents=True)
-    for name in ("good.ko", "bad-one.ko.xz", "stuck.ko"):
-        (modules / name).touch()
-    (tmp_path / "proc-modules").touch()
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name, body in (
-        ("uname", "echo R"),
-        ("modprobe", 'case "$*" in bad-one) echo "modprobe: ERROR: two  words"; exit 1;; "-r stuck") exit 1;; esac'),
-    ):
+def module_loop(folder: Path, modules: Iterable[str], modprobe: str) -> list[str]:
+    """What the very script answers, with the programs that it calls replaced."""
+    installed, programs = folder / "lib/modules/R", folder / "bin"
+    for each in (installed, programs):
+        each.mkdir(parents=True)
+    for name in modules:
+        (installed / name).parent.mkdir(parents=True, exist_ok=True)
+        (installed / name).touch()
+    (folder / "proc-modules").touch()
+    (folder / "sys/bus/usb/devices/1").mkdir(parents=True)
+    (folder / "sys/bus/usb/devices/1/modalias").write_text("usb:v1\n")
+    for name, body in (("uname", "echo R"), ("modprobe", modprobe)):
         (programs / name).write_text(f"#!/bin/sh\n{body}\n")
         (programs / name).chmod(0o755)
     script = shlex.split(modules_load.COMMAND)[3]
-    script = script.replace("/lib/modules", f"{tmp_path}/lib/modules").replace(
-        "/proc/modules", f"{tmp_path}/proc-modules"
-    )
+    for path in ("/lib/modules", "/sys/bus"):
+        script = script.replace(path, f"{folder}{path}")
+    script = script.replace("/proc/modules", f"{folder}/proc-modules")
     env = {"PATH": f"{programs}:/usr/bin:/bin"}
-    said = subprocess.run(["sh", "-c", script], env=env, capture_output=True, text=True, check=True).stdout
-    assert said.splitlines() == ["bad-one 1 - modprobe: ERROR: two words", "good 0 0", "stuck 0 1"]
+    return subprocess.run(["sh", "-c", script], env=env, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_the_module_loop_answers_one_line_a_module(tmp_path: Path) -> None:
+    modprobe = 'case "$*" in bad-one) echo "modprobe: ERROR: two  words"; exit 1;; "-r stuck") exit 1;; esac'
+    said = module_loop(tmp_path, ("good.ko", "bad-one.ko.xz", "stuck.ko"), modprobe)
+    assert said == ["bad-one 1 - modprobe: ERROR: two words", "good 0 0", "stuck 0 1"]
+
+
+def test_of_many_modules_a_choice_is_tried_with_those_that_a_device_asks_for(tmp_path: Path) -> None:
+    """No driver else: those of ISA cards reach for hardware that is not there."""
+    names = [f"kernel/{part}/{part}{number:03}" for part in ("fs", "drivers") for number in range(150)]
+    names.append("kernel/drivers/asked-for")
+    said = module_loop(tmp_path, [f"{name}.ko" for name in names], "case $1 in -R) echo asked_for;; esac")
+    tried = [line.split()[0] for line in said if line.endswith(" 0 0")]
+    assert len(said) == len(names)
+    assert [name for name in tried if not name.startswith("fs")] == ["asked-for"]
+    assert 20 < len(tried) < 60
+    assert judged("modules_load", "\n".join(said), modules=tuple(Path(name).name for name in names)) == []
 
 
 def test_the_build_id_is_found_among_other_notes() -> None:
