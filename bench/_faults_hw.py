@@ -37,7 +37,7 @@ def boot_files(boot_files: BootFiles, tmp_path_factory: pytest.TempPathFactory) 
 
 def _spoilt(file: BootFile, wrong: dict[str, Any]) -> BootFile:
     if file.path.suffix == ".dtb" and "timer" in wrong:
-        return attrs.evolve(file, data=_with_timer(file.read(), wrong["timer"]))
+        return attrs.evolve(file, data=_with_timer(file.read(), wrong["timer"]), source=None)
     if file.path.name != "cmdline.txt":
         return file
     line = file.read().decode().rstrip("\n")

@@ -95,6 +95,8 @@ class KernelSource:
     """Whether the tree differs from *commit*."""
     epoch: int = 0
     """Seconds since 1970 of the commit, or of the Makefile; the kernel says it was built then."""
+    branch: str = ""
+    """Of a git work tree; empty outside git, for a detached HEAD, and where a ref was asked for."""
 
 
 def _words(words: Iterable[str]) -> tuple[str, ...]:
@@ -209,6 +211,10 @@ class BootFile:
     data: bytes | None = None
     source: Path | None = None
 
+    def __attrs_post_init__(self) -> None:
+        if (self.data is None) == (self.source is None):
+            raise ValueError(f"{self.path}: its bytes are given, or lie in a file, not both")
+
     def read(self) -> bytes:
         """Return the content."""
         if self.data is not None:
@@ -301,6 +307,20 @@ class CommandResult:
     """Exact standard output and error, interleaved as the shell wrote them; no trailing newline is added or removed."""
     status: int
     seconds: float
+
+
+@attrs.frozen
+class Measurement:
+    """A number that a test found out."""
+
+    name: str
+    """E.g. ``ethernet.throughput``."""
+    value: float
+    unit: str
+    limit: float | None = None
+    """What it is held to; None: told, not judged."""
+    test: str = ""
+    """Node id."""
 
 
 # --- judge -----------------------------------------------------------------------------------------------------------

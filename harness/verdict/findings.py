@@ -225,7 +225,8 @@ class Scanner:
             opened.note_place(said)
         else:
             opened.between.append(line)
-            if len(opened.between) > MAX_FOREIGN:
+            told = sum(bool(payload(other)[1]) for other in opened.between)  # kernels space their reports out
+            if told > MAX_FOREIGN or len(opened.between) > 2 * MAX_FOREIGN:
                 yield from self._finish()
 
     def _finish(self) -> Iterator[Finding]:
