@@ -48,7 +48,7 @@ def needed(board: BoardProfile, base: Mapping[str, bytes], *, release: str, firm
     *firmware* that is no date.
     """
     if firmware is not None and not DATE.fullmatch(firmware):
-        raise UsageError(f"firmware {firmware!r}: not a date", hint="when it was built, e.g. `firmware: 2019-06-20`")
+        raise UsageError(f"firmware {firmware!r}: not a date", hint='when it was built, e.g. `firmware: "2019-06-20"`')
     history = board.history
     if history is None:
         return Quirks(reasons=(f"armstub left out: no firmware for {board.title} needs one",))
