@@ -173,7 +173,10 @@ class Recorder:
             data: bytes = self._driver._read(size=1, timeout=POLL_S, max_size=CHUNK)  # noqa: SLF001
         except TIMEOUT:
             return
-        seconds = self.now
+        seconds, late = self.now, None
+        if len(data) == 1:  # pyserial counts what waits at a raw TCP port as one byte, however much it is
+            rest, late = self._rest()
+            data += rest
         entry = {"t": round(seconds, 6), "data": data.decode("latin-1")}
         try:
             _write(raw, data)
@@ -183,8 +186,19 @@ class Recorder:
             raise self._unwritten(error) from error
         finally:  # recorded or not, it was received: whoever reads gets it before the error
             self._hand_on(data, seconds)
+        if late:
+            raise late
         if self._gather and len(data) < GATHER_LIMIT:
             self._stop.wait(GATHER_S)
+
+    def _rest(self) -> tuple[bytes, Exception | None]:
+        """Return what waits to be read, or how the line was lost right after its last byte."""
+        try:
+            return self._driver._read(size=CHUNK, timeout=0.0, max_size=CHUNK), None  # noqa: SLF001
+        except TIMEOUT:
+            return b"", None
+        except Exception as error:  # noqa: BLE001 - whatever a driver raises: what came before it is recorded first
+            return b"", error
 
     def _hand_on(self, data: bytes, seconds: float) -> None:
         with self._lock:

@@ -150,9 +150,9 @@ def test_a_folder_that_cannot_be_written_to_is_known_before_the_power_comes(line
 
 def test_a_stream_in_small_pieces_is_gathered_while_a_boot_is_watched(line, recorder, tmp_path) -> None:
     with recorder.gathering():
-        line.pieces = [b"x"] * 3
+        line.pieces = [b"xx"] * 3
         read = b""
-        while len(read) < 3:
+        while len(read) < 6:
             read += recorder.read(len(read), timeout=30)
         times = [json.loads(text)["t"] for text in (tmp_path / "console.jsonl").read_text().splitlines()]
     assert times[2] - times[0] >= GATHER_S
@@ -163,3 +163,30 @@ def test_an_answer_is_not_held_up_when_no_boot_is_watched(line, recorder, tmp_pa
     ConsoleExpect(recorder, line, position=0).expect(b"x{20}", timeout=30)
     times = [json.loads(text)["t"] for text in (tmp_path / "console.jsonl").read_text().splitlines()]
     assert times[-1] - times[0] < GATHER_S * 10
+
+
+def test_a_driver_that_counts_one_byte_where_many_wait_is_not_read_byte_by_byte(recorder, line, tmp_path) -> None:
+    """SerialDriver on raw TCP: while bytes are gathered, a boot would be read at 20 bytes a second."""
+    waiting = bytearray(b"[    0.000000] Booting Linux\r\n" * 100)
+    said = bytes(waiting)
+
+    def read(size: int = 1, timeout: float = 0.0, max_size: int | None = None) -> bytes:
+        if not waiting:
+            raise TIMEOUT("nothing")
+        data = bytes(waiting[:size])
+        del waiting[:size]
+        return data
+
+    with recorder.gathering():
+        line._read = read
+        assert recorder.read(len(said) - 1, timeout=30)
+    assert recorder.read(0, timeout=0) == said
+    assert len((tmp_path / "console.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_line_that_is_lost_right_after_its_last_byte_is_lost(line, recorder) -> None:
+    line.pieces = [b"x", OSError("adapter gone")]
+    console = ConsoleExpect(recorder, line, position=0)
+    console.expect(b"x", timeout=30)
+    with pytest.raises(LabError, match="adapter gone"):
+        console.expect(b"more", timeout=30)
