@@ -3,9 +3,10 @@
 import datetime
 import errno
 import json
+import os
 import platform
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,15 +15,19 @@ import attrs
 
 from harness import host
 from harness.errors import BootFailed, CheckFailed, Pi64Error, Unresponsive, UsageError
-from harness.lab import control, folder
+from harness.lab import asked, control, folder, leavings
+from harness.lab.doctor.consult import MUTE, Consultation
 from harness.lab.hearing import Hearing
+from harness.lab.options import TargetOptions
 from harness.model import (
     AttemptRecord,
+    BaseImage,
     BootFiles,
     BootRecord,
     Finding,
     KernelBuild,
     KernelSource,
+    Measurement,
     Toolchain,
     Verdict,
     VerdictName,
@@ -63,12 +68,16 @@ class Run:
         self._errors: list[Raised] = []
         self._blamed: BootRecord | None = None
         self._hearing = Hearing()
+        self._doctor = Consultation(path)
+        self._met: RaspberryPiStrategy | None = None
         self._secrets: list[str] = []
         self._strategy: RaspberryPiStrategy | None = None
         self.save()
 
     @classmethod
-    def begin(cls, parent: Path, *, target: str, model: str, argv: Sequence[Any]) -> "Run":
+    def begin(
+        cls, parent: Path, *, target: str, model: str, argv: Sequence[Any], options: TargetOptions | None = None
+    ) -> "Run":
         """Make the folder of a new run below *parent*; ``latest`` there points to it."""
         made = folder.make(parent, target)
         record = RunRecord(
@@ -79,6 +88,7 @@ class Run:
             host=platform.node(),
             argv=tuple(without_credentials(str(arg)) for arg in argv),
             console_log="console.log",
+            **(asked.facts(options) if options else {}),
         )
         return cls(made, record)
 
@@ -99,12 +109,16 @@ class Run:
         match thing:
             case KernelSource():
                 self._know(source=without_credentials(thing.origin), commit=thing.commit or "", dirty=thing.dirty)
+                self._know(branch=self.record.branch or thing.branch)
             case Toolchain():
                 self._know(toolchain=thing.version)
+            case BaseImage():
+                self._know(image=thing.origin, image_digest=thing.digest)
             case KernelBuild():
                 with self._disk():
                     shutil.copyfile(thing.config, self.folder / "config")
                 self._know(release=thing.release, build_id=thing.build_id, build_key=thing.key)
+                self._know(base_config=thing.base_config, fragments=tuple(map(self.clean, thing.fragments)))
                 rate = round(thing.ccache.rate, 3) if thing.ccache else None
                 new = tuple(map(self.clean, thing.new_warnings))
                 seconds, count = thing.seconds, thing.warnings
@@ -121,9 +135,24 @@ class Run:
         self._know(features=tuple(sorted(features)))
         return features
 
+    def measure(self, measured: Measurement) -> Measurement:
+        """Take a number that a test found out; return it."""
+        self._know(measurements=(*self.record.measurements, measured))
+        return measured
+
+    def note_inventory(self, kind: str, names: Iterable[str]) -> tuple[str, ...]:
+        """Take what there is of *kind* on the board (``modules``, ``devices``), sorted, each once; return it."""
+        there = tuple(sorted(set(map(self.clean, names))))
+        self._know(inventory={**self.record.inventory, kind: there})
+        return there
+
+    def meet(self, strategy: RaspberryPiStrategy) -> None:
+        """Take what the doctor is to look at should the bench fail, before anything is asked of it."""
+        self._met = strategy
+
     def watch(self, strategy: RaspberryPiStrategy) -> None:
         """Take the boots from *strategy*."""
-        self._strategy = strategy
+        self._strategy = self._met = strategy
 
     def keep_secret(self, secret: str) -> None:
         """Hide *secret* in everything that is written down from now on."""
@@ -138,6 +167,8 @@ class Run:
         message = self.clean(str(report.longrepr)[:MESSAGE_LIMIT]) if report.failed else ""
         outcome = "error" if report.failed and report.when != "call" else report.outcome
         fault = self._blame(report, error)
+        if report.failed:
+            self._consult(report, error, fault)
         if isinstance(error, CheckFailed):
             stale = [found for boot in self._aside for found in boot.findings]
             self._know(findings=(*self.record.findings, *(found for found in error.findings if found not in stale)))
@@ -145,8 +176,18 @@ class Run:
             kind = next((name for kind, name in KINDS if isinstance(error, kind)), "error")
             self._errors.append(Raised(fault or "INCONCLUSIVE", self.clean(_headline(report)), kind))
         told = fault if isinstance(error, Pi64Error) else ""
-        case = CaseRecord(report.nodeid, outcome, report.duration, message, told, self.attempt)
+        blame = (fault or "INCONCLUSIVE") if report.failed else ""
+        case = CaseRecord(report.nodeid, outcome, report.duration, message, told, self.attempt, blame)
         self._know(tests=(*self.record.tests, case))
+
+    def _consult(self, report: Any, error: BaseException | None, fault: str) -> None:
+        """Ask the doctor why the bench failed, or why nothing was heard of a board; the verdict tells the answer."""
+        boot = self._boots[-1] if self._boots else None
+        mute = boot is not None and not boot.reached and boot.last_stage == "none"
+        if fault == "LAB":
+            self._doctor.ask(f"{error}" if error else _headline(report), self._met)
+        elif mute or isinstance(error, Unresponsive):
+            self._doctor.ask(MUTE, self._met)
 
     def _blame(self, report: Any, error: BaseException | None) -> str:
         """Return whose fault *error* is; empty when it says nothing about that."""
@@ -289,8 +330,19 @@ class Run:
         self._note_full(error)
         self._know(verdict=self._verdict())
 
+    def publish(self) -> str:
+        """Write ``report.html``; return a line that says where it is, or why not: no verdict hangs on that."""
+        try:
+            return f"report: {os.path.relpath(leavings.publish(self.folder, self.record, hide=self._secrets))}"
+        except Exception as error:  # noqa: BLE001 - a full disk, or a mistake of ours in a page
+            return self.clean(f"no report.html: {type(error).__name__}: {error}")
+
     def _verdict(self) -> Verdict:
-        return attempts.judge_run(self._kept, self.record.attempts)
+        verdict = attempts.judge_run(self._kept, self.record.attempts)
+        if verdict.name not in {VerdictName.LAB, VerdictName.INCONCLUSIVE}:
+            return verdict
+        known = tuple(map(self.clean, self._doctor.lines))
+        return attrs.evolve(verdict, evidence=(*verdict.evidence, *known))
 
     @property
     def _kept(self) -> Evidence:
@@ -340,6 +392,7 @@ class Run:
         full = Raised("LAB", f"{self.target}: the record of this run cannot be written: {error.strerror}")
         if full not in self._errors:
             self._errors.append(full)
+            self._doctor.ask(full.message, self._met)
 
 
 def _headline(report: Any) -> str:

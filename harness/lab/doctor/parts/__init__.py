@@ -1,0 +1,1 @@
+"""The parts of a bench, one file each; the package above says what is in one."""
