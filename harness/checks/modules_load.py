@@ -13,12 +13,12 @@ TIMEOUT_S = 900.0
 # tried that a device here asks for, and each k-th file system and protocol. A driver for hardware that is not there may
 # reach for it all the same (those of ISA cards do: an oops, and nobody's fault), and tests run when they are loaded.
 SCRIPT = (
-    'set -- $(find "/lib/modules/$(uname -r)/" -name "*.ko*" -type f 2>/dev/null | sort); k=$(($#/100+1)) i=0 w=;'
-    " [ $k = 1 ] || w=$(sort -u /sys/bus/*/devices/*/modalias 2>/dev/null"
-    ' | while read -r a; do modprobe -R "$a" 2>/dev/null; done);'
-    " for f; do m=${f##*/}; m=${m%%.ko*}; n=$(echo $m | tr - _); i=$((i+1));"
-    " if [ $k -gt 1 ]; then case $((i%k)):$f in 0:*/kernel/fs/*|0:*/kernel/net/*);; *)"
-    ' echo "$w" | grep -qx "$n" || { echo "$m - -"; continue; };; esac; fi;'
+    'l() { find "/lib/modules/$(uname -r)/" -name "*.ko*" -type f 2>/dev/null | sort; }; set -- $(l); k=$(($#/100+1));'
+    ' if [ $k -gt 1 ]; then l | sed "s,.*/\\(.*\\)\\.ko.*,\\1 - -,";'
+    " w=$(sort -u /sys/bus/*/devices/*/modalias 2>/dev/null"
+    ' | while read -r a; do modprobe -R "$a" 2>/dev/null; done | sort -u);'
+    ' set -- $(l | grep -E "/kernel/(fs|net)/" | sed -n "$k~${k}p") $(for n in $w; do modinfo -n $n 2>/dev/null; done);'
+    " fi; for f; do m=${f##*/}; m=${m%%.ko*}; n=$(echo $m | tr - _);"
     ' if grep -q "^$n " /proc/modules; then echo "$m 0 -"; continue; fi;'
     ' said=$(modprobe "$m" 2>&1); loaded=$?; gone=-;'
     ' if [ $loaded = 0 ]; then modprobe -r "$m" >/dev/null 2>&1; gone=$?; fi;'
