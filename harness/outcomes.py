@@ -18,6 +18,8 @@ from harness.report.redact import printable, without_credentials
 RUN = pytest.StashKey[Run]()
 """The record of this run; not there while no fixture has asked for it."""
 PROGRESS = pytest.StashKey[Progress]()
+PAGE = pytest.StashKey[str]()
+"""A line that says where the page of this run lies, or why there is none."""
 PLACEHOLDER = os.devnull  # where JUnit XML would go if there were no run; the run's folder is known later
 
 
@@ -98,6 +100,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
             raise
         session.config.stash[RUN].fail_to_write(error)
         session.exitstatus = max(session.exitstatus, pytest.ExitCode.TESTS_FAILED)
+    finally:
+        if RUN in session.config.stash:
+            session.config.stash[PAGE] = session.config.stash[RUN].publish()
 
 
 def _end(session: pytest.Session, exitstatus: int) -> None:
@@ -125,3 +130,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         run = config.stash[RUN]
         for line in summary.lines(attrs.evolve(run.record, console_log=os.path.relpath(run.console))):
             terminalreporter.line(line)
+        if PAGE in config.stash:
+            terminalreporter.line(config.stash[PAGE])

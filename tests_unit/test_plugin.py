@@ -23,10 +23,10 @@ def green(tmp_path_factory, image):
 
 def test_a_green_run_leaves_a_whole_record(green) -> None:
     green.result.assert_outcomes(passed=1)
-    green.result.stdout.fnmatch_lines(["verdict: PASS*", "boot 1: firmware *, kernel *, login *"])
+    green.result.stdout.fnmatch_lines(["verdict: PASS*", "boot 1: firmware *, kernel *, login *", "report: *.html"])
     left = {path.name for path in green.folder.iterdir()}
     wanted = "run.json build.log config deploy.json console.log console.jsonl junit.xml source.json toolchain.json"
-    assert set(wanted.split()) <= left
+    assert {*wanted.split(), "report.html"} <= left
     assert green.record["verdict"]["name"] == "PASS"
     assert green.record["release"] in (green.folder / "console.log").read_text()
 

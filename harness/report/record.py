@@ -4,15 +4,19 @@ Nothing here opens a file or reads a clock: the caller gives times and writes th
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from harness.errors import UsageError
-from harness.model import STAGES, AttemptRecord, BootRecord, Finding, Verdict, VerdictName
+from harness.model import STAGES, AttemptRecord, BootRecord, Finding, Measurement, Verdict, VerdictName
 
+PLAIN: dict[Any, Any] = {
+    str: str, bool: bool, int: int, float: int | float, float | None: int | float | None,
+}  # fmt: skip
+"""Type of a field -> what JSON has for it; anything else would come out as a traceback somewhere in a report."""
 SCHEMA = 1
 """Raised when a key changes its meaning; new keys do not raise it."""
 
@@ -30,6 +34,8 @@ class CaseRecord:
     """Verdict of the error that ended it, if it was one of ours."""
     attempt: int = 1
     """1-based; only a test that the bench had spoilt has a second one."""
+    blame: str = ""
+    """Verdict to which this outcome alone would lead, whatever ended the test; empty if it did not fail."""
 
 
 @attrs.frozen
@@ -45,6 +51,12 @@ class RunRecord:
     board: str = ""
     host: str = ""
     argv: tuple[str, ...] = ()
+    asked: Mapping[str, Any] = attrs.field(factory=dict)
+    """The target's options with the command line's over them; neither who logs in nor deadlines are among them."""
+    tree: str = ""
+    """Where the kernel was asked for: a folder, a URL, ``package:PATTERN``, or the files of a prebuilt one."""
+    branch: str = ""
+    """The ref that was asked for, else the branch of the work tree."""
     source: str = ""
     """Origin of the kernel tree, for people."""
     commit: str = ""
@@ -52,7 +64,13 @@ class RunRecord:
     release: str = ""
     build_id: str = ""
     build_key: str = ""
+    base_config: str = ""
+    """Of the kernel built, e.g. ``bcm2711_defconfig``."""
+    fragments: tuple[str, ...] = ()
     toolchain: str = ""
+    image: str = ""
+    """Origin of the system below the kernel, for people."""
+    image_digest: str = ""
     build_seconds: float = 0.0
     """0 when the kernel was in the cache."""
     ccache_rate: float | None = None
@@ -68,6 +86,9 @@ class RunRecord:
     findings: tuple[Finding, ...] = ()
     """Of checks and tests; those of a boot are with the boot."""
     tests: tuple[CaseRecord, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    inventory: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    """What was found on the board, sorted: ``modules`` that were loaded, ``devices`` with a driver ..."""
     attempts: tuple[AttemptRecord, ...] = ()
     """Of the tests that were repeated, each with all of its attempts."""
     verdict: Verdict | None = None
@@ -114,11 +135,13 @@ def _record(data: dict[str, Any]) -> RunRecord:
         "target": "",
         "started": "",
         **_known(RunRecord, data),
-        "argv": tuple(data.get("argv", ())),
-        **{name: tuple(data.get(name, ())) for name in ("features", "new_warnings", "remarks")},
+        "argv": _words(data.get("argv", ())),
+        **{name: _words(data.get(name, ())) for name in ("features", "fragments", "new_warnings", "remarks")},
         "boots": tuple(_boot(boot) for boot in data.get("boots", ())),
         "findings": tuple(_finding(found) for found in data.get("findings", ())),
         "tests": tuple(CaseRecord(**_known(CaseRecord, case)) for case in data.get("tests", ())),
+        "measurements": tuple(Measurement(**_known(Measurement, each)) for each in data.get("measurements", ())),
+        "inventory": {kind: _words(names) for kind, names in data.get("inventory", {}).items()},
         "attempts": tuple(_attempt(attempt) for attempt in data.get("attempts", ())),
         "verdict": _verdict(verdict) if verdict else None,
         "extra": {key: value for key, value in data.items() if key not in _names(RunRecord)},
@@ -136,32 +159,43 @@ def _boot(data: Mapping[str, Any]) -> BootRecord:
             "stages": stages,
             "findings": findings,
             "log": Path(data["log"]),
-            "tail": tuple(data.get("tail", ())),
+            "tail": _words(data.get("tail", ())),
         }
     )
 
 
 def _finding(data: Mapping[str, Any]) -> Finding:
-    return Finding(**{**_known(Finding, data), "text": tuple(data["text"])})
+    return Finding(**{**_known(Finding, data), "text": _words(data["text"])})
 
 
 def _attempt(data: Mapping[str, Any]) -> AttemptRecord:
     known = {**_known(AttemptRecord, data), "verdict": VerdictName(data["verdict"])}
-    known["evidence"] = tuple(data.get("evidence", ()))
+    known["evidence"] = _words(data.get("evidence", ()))
     known["findings"] = tuple(_finding(found) for found in data.get("findings", ()))
     return AttemptRecord(**known)
 
 
 def _verdict(data: Mapping[str, Any]) -> Verdict:
-    return Verdict(VerdictName(data["name"]), str(data["rule"]), tuple(data.get("evidence", ())))
+    return Verdict(VerdictName(data["name"]), str(data["rule"]), _words(data.get("evidence", ())))
 
 
 def _names(kind: type) -> frozenset[str]:
     return frozenset(field.name for field in attrs.fields(kind))
 
 
+def _words(values: Iterable[Any]) -> tuple[str, ...]:
+    return tuple(map(str, values))
+
+
 def _known(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if key in _names(kind)}
+    """Return those of *data* that *kind* has fields for; TypeError for a value that is none of the field's type."""
+    fields = {field.name: PLAIN.get(field.type) for field in attrs.fields(kind)}
+    known = {key: value for key, value in data.items() if key in fields}
+    for key, value in known.items():
+        plain = fields[key]
+        if plain and not isinstance(value, plain):
+            raise TypeError(f"{key} is {value!r:.40}")
+    return known
 
 
 def _plain(_owner: Any, _field: Any, value: Any) -> Any:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 # C0 and C1 controls but tab and newline; what reorders or hides text (bidi, zero width); line separators; surrogates.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 HIDDEN = "***"
 PUBLIC = frozenset({"raspberry"})
 """Passwords that every manual prints."""
@@ -14,7 +14,7 @@ _CREDENTIALS = re.compile(r"(\w://)[^/@\s]+@")
 
 def printable(text: str) -> str:
     r"""Return *text* with what a terminal would obey spelt out, e.g. ``\x1b``; tabs and newlines stay."""
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
+    return UNSAFE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
