@@ -52,7 +52,7 @@ class Direction:
             if self._rate:
                 self._due += len(grain) / self._rate
                 if self._due > time.monotonic():
-                    time.sleep(self._due - time.monotonic())  # the last bit arrives only now
+                    time.sleep(max(self._due - time.monotonic(), 0.0))  # the last bit arrives only now
             os.write(self._sink, grain)
             self.count += len(grain)
             self._waiting = self._waiting[len(grain) :]

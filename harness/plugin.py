@@ -6,6 +6,7 @@ the one it needs, and gets those before it. labgrid's own plugin stays loaded, w
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from harness.checks import Check
 from harness.console.shell import Shell
 from harness.errors import BootFailed, CheckFailed, Pi64Error, UsageError
 from harness.image.choose import choose as choose_image
-from harness.lab import choices, control, kernels
+from harness.lab import choices, control, kernels, sharing, sidebyside, stock
 from harness.lab import config as lab_config
 from harness.lab.config import Lab
 from harness.lab.options import TargetOptions
@@ -51,15 +52,40 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Run several boards side by side, each in a pytest of its own; one board is pytest's own affair."""
+    wanted = sidebyside.wanted(config.option, lambda: lab_config.load(_lab_file(config)))
+    if not wanted:
+        return None
+    rest = sidebyside.without_boards(config.invocation_params.args)
+    try:
+        return sidebyside.run(wanted, rest, tell=lambda line: sys.stdout.write(f"{line}\n"), folder=Path.cwd())
+    except Pi64Error as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _lab_file(config: pytest.Config) -> Path:
+    given = config.option.lg_env or os.environ.get("LG_ENV")
+    return Path(given) if given else config.rootpath / "lab.yaml"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Take the board first: whoever cannot have it shall know before a kernel has been built for nothing."""
+    for names in [getattr(item, "fixturenames", []) for item in items]:
+        if "claim" in names:
+            names.insert(0, names.pop(names.index("claim")))
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Check lab.yaml as a whole and hand it to labgrid, which configures itself last."""
     if not config.pluginmanager.has_plugin("labgrid.pytestplugin") and not hasattr(config.option, "lg_env"):
         raise pytest.UsageError("pi64 needs labgrid's pytest plugin: do not switch it off with -p no:labgrid")
-    given = config.option.lg_env or os.environ.get("LG_ENV")
-    path = Path(given) if given else config.rootpath / "lab.yaml"
+    path = _lab_file(config)
     config.stash[LAB] = None
     try:
-        if given or path.exists():
+        if config.option.lg_env or os.environ.get("LG_ENV") or path.exists():
             config.stash[LAB] = lab = lab_config.load(path)
             config.option.lg_env = str(path)
             if config.option.board != options.DEFAULT:
@@ -114,12 +140,15 @@ def run(request: pytest.FixtureRequest) -> Run:
     """The record of this run and the folder it lies in; written from the start, replaced as things become known."""
     config = request.config
     if RUN not in config.stash:
+        wanted = _options(config)
         config.stash[RUN] = Run.begin(
             config.rootpath / config.option.runs,
             target=config.option.board,
-            model=_options(config).model,
+            model=wanted.model,
             argv=config.invocation_params.args,
+            options=wanted,
         )
+        sidebyside.note(config.stash[RUN].folder)
     return config.stash[RUN]
 
 
@@ -139,6 +168,17 @@ def progress(request: pytest.FixtureRequest) -> Progress:
 def target_options(request: pytest.FixtureRequest, run: Run) -> TargetOptions:  # noqa: ARG001 - the record comes first
     """What is asked of the chosen target: lab.yaml, with the command line over it."""
     return _options(request.config)
+
+
+@pytest.fixture(scope="session")
+def claim(
+    request: pytest.FixtureRequest, target_options: TargetOptions, run: Run, progress: Progress
+) -> Iterator[sharing.Present]:
+    """The board is this process's own, its place at a coordinator too: taken before all else, let go after it."""
+    environment, wait_s = request.config.stash[LABGRID_ENV_KEY], request.config.option.board_wait
+    reserve = target_options.reserve
+    with sharing.hold(environment, run.target, reserve=reserve, wait_s=wait_s, tell=progress) as present:
+        yield present
 
 
 @pytest.fixture(scope="session")
@@ -225,6 +265,7 @@ def base_image(target_options: TargetOptions, run: Run, progress: Progress) -> B
             suite=wanted.suite,
             username=account.user,
             password=account.password,
+            prepare=wanted.prepare != "never",
             progress=progress,
         )
     )
@@ -233,6 +274,7 @@ def base_image(target_options: TargetOptions, run: Run, progress: Progress) -> B
 @pytest.fixture(scope="session")
 def ladder(
     request: pytest.FixtureRequest,
+    claim: sharing.Present,
     target_options: TargetOptions,
     base_image: BaseImage,
     run: Run,
@@ -240,8 +282,9 @@ def ladder(
 ) -> Iterator[RaspberryPiStrategy]:
     """The target's strategy, power off; off again at the end, whatever happens."""
     strategy = strategy_of(request.config.stash[LABGRID_ENV_KEY], run.target)
+    run.meet(strategy)
     account, deadlines = target_options.login.account(run.target), target_options.deadlines
-    strategy.prepare(Assignment(run.folder, account, deadlines, progress=progress), base_image)
+    strategy.prepare(Assignment(run.folder, account, deadlines, progress=progress, present=claim), base_image)
     run.watch(strategy)
     if request.config.stash[KNOWN_GOOD]:
         control.need_medium(strategy)
@@ -266,28 +309,40 @@ def _control(
 
 @pytest.fixture(scope="session")
 def boot_files(
-    target_options: TargetOptions, kernel: KernelBuild, ladder: RaspberryPiStrategy, run: Run, progress: Progress
+    target_options: TargetOptions,
+    kernel: KernelBuild,
+    ladder: RaspberryPiStrategy,
+    purpose: Purpose,
+    run: Run,
+    progress: Progress,
 ) -> BootFiles:
     """What goes onto the boot medium, composed with what the stock system has there."""
+    stock.provide(target_options, ladder, meant=purpose, progress=progress)
     return run.remark(kernels.boot_files(kernel, target_options, ladder, progress=progress))
 
 
 @pytest.fixture(scope="session")
 def dut(ladder: RaspberryPiStrategy, boot_files: BootFiles, run: Run) -> RaspberryPiStrategy:
     """The board with the kernel under test deployed, and the power off."""
-    if not ladder.boots:  # else --lg-initial-state says that it runs already
+    if ladder.status < Status.booted:  # else --lg-initial-state says that it runs already
         ladder.files = boot_files
         ladder.transition("deployed")
-        run.note(deploy=ladder.manifest)
+        _note_deploy(run, ladder)
     return ladder
 
 
 @pytest.fixture(scope="session")
-def boot(dut: RaspberryPiStrategy) -> BootRecord:
+def boot(dut: RaspberryPiStrategy, run: Run) -> BootRecord:
     """The first boot of the kernel under test: a value, failed or not; the test that asks judges it."""
     if not dut.boots or dut.status < Status.booted:  # made anew after a cold start: the record of before is not it
         dut.transition("booted")
+        _note_deploy(run, dut)  # where the files are served while the board boots, what it took is known only now
     return dut.boot
+
+
+def _note_deploy(run: Run, strategy: RaspberryPiStrategy) -> None:
+    if strategy.manifest:  # none where nothing is deployed
+        run.note(deploy=strategy.manifest)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ BINFMT=/proc/sys/fs/binfmt_misc
 TEST_NEEDS="
 bzip2=bzip2 debugfs=e2fsprogs depmod=kmod fakeroot=fakeroot gcc=gcc git=git make=make
 mcopy=mtools mke2fs=e2fsprogs mkfs.vfat=dosfstools qemu-system-aarch64=qemu-system-arm
-sfdisk=fdisk tar=tar xz=xz-utils
+sfdisk=fdisk ssh=openssh-client sshd=openssh-server tar=tar xz=xz-utils
 /usr/include/stdio.h=libc6-dev
 "
 HW_NEEDS="
@@ -182,7 +182,16 @@ install_packages() {  # $@: packages
   for at in "${!packages[@]}"; do
     [[ ${packages[at]} != linux-source ]] || packages[at]=$(kernel_source_package)
   done
+  keep_sshd_down "$@"
   apt_install "${packages[@]}"
+}
+
+NO_SSHD=/etc/ssh/sshd_not_to_be_run  # Debian's own switch: what starts sshd looks for this file
+keep_sshd_down() {  # $@: packages; the tests start an sshd of their own, and a host without one shall not get a door
+  [[ " $* " == *" openssh-server "* && ! -e $NO_SSHD ]] || return 0
+  say "openssh-server is for the tests; $NO_SSHD keeps it from serving this host (remove it if you want that)"
+  as_root mkdir -p /etc/ssh
+  write_as_root "$NO_SSHD" "Made by pi64's scripts/setup.sh: its tests start an sshd of their own."
 }
 
 apt_install() {  # $@: options and packages; quiet unless it fails
@@ -205,6 +214,7 @@ tell_without_root() {  # $@: packages; ends the script
       backports_known || ! source=$(backports_source) || as_heredoc "$BACKPORTS" "$source"
       as_heredoc "$BACKPORTS_PIN" "$(backports_pin)"
     fi
+    [[ " $* " != *" openssh-server "* ]] || echo "  mkdir -p /etc/ssh && touch $NO_SSHD  # the tests need sshd, the host none"
     echo "  apt-get update"
     echo "  apt-get install --no-install-recommends $* " | sed "s/ linux-source / $(kernel_source_package) /; s/ $//"
     echo "or: bash $ROOT/scripts/setup.sh host"

@@ -1,7 +1,8 @@
 """A kernel of a few hundred bytes: prints a text on the PL011, then obeys single keys, hangs, resets or powers off.
 
 It has a real arm64 Image header, so firmware and QEMU take it for a kernel; it answers within 0.2 s of power-on.
-Keys: ``r`` resets through the watchdog block, ``p`` powers off the way bcm2835_wdt does, any other is echoed.
+Keys: ``r`` resets through the watchdog block, ``p`` powers off the way bcm2835_wdt does, ``t`` restarts as Linux does
+after ``reboot '0 tryboot'``, any other is echoed.
 """
 
 import struct
@@ -10,6 +11,7 @@ from pathlib import Path
 UART = {"bcm2837": 0x3F201000, "bcm2711": 0xFE201000}
 PM = {"bcm2837": 0x3F100000, "bcm2711": 0xFE100000}
 PASSWORD, FULL_RESET, HALT = 0x5A000000, 0x20, 0x555
+TRYBOOT = "\nreboot: Restarting system with command '0 tryboot'\n"
 LOGIN = "VFS: Mounted root (ext4 filesystem).\nRun /sbin/init as init process\n\nraspberrypi login: "
 
 
@@ -36,11 +38,21 @@ def image(message: str, *, soc: str = "bcm2837", then: str = "keys") -> bytes:
     code.word(0xB9401823)
     code.branch(0x37200003, "keys", bits=14)  # tbnz w3, #4: receive FIFO empty
     code.word(0x39400020)  # ldrb w0, [x1]
-    for key, target in (("r", "reset"), ("p", "poweroff")):
+    for key, target in (("r", "reset"), ("p", "poweroff"), ("t", "tryboot")):
         code.word(0x7100001F | ord(key) << 10)  # cmp w0, #key
         code.branch(0x54000000, target)  # b.eq
     code.word(0xB9000020)
     code.branch(0x14000000, "keys")
+    code.label("tryboot")
+    code.address(2, "asked")
+    code.label("tell")
+    code.word(0x38401440)  # ldrb w0, [x2], #1
+    code.branch(0x34000000, "reset")  # cbz w0
+    code.label("filled")
+    code.word(0xB9401823)
+    code.branch(0x37280003, "filled", bits=14)  # tbnz w3, #5
+    code.word(0xB9000020)
+    code.branch(0x14000000, "tell")
     code.label("poweroff")
     code.constant(5, PASSWORD | HALT)
     code.word(0xB9002085)  # str w5, [x4, #0x20]: RSTS
@@ -52,6 +64,8 @@ def image(message: str, *, soc: str = "bcm2837", then: str = "keys") -> bytes:
     code.label("hang")
     code.word(0xD503205F)  # wfe
     code.branch(0x14000000, "hang")
+    code.label("asked")
+    code.data(TRYBOOT)
     code.label("text")
     body = code.assembled() + message.replace("\n", "\r\n").encode() + b"\0"
     header = struct.pack("<IIQQQQQQ4sI", 0x14000010, 0, 0x80000, 0x10000, 0xA, 0, 0, 0, b"ARM\x64", 0)
@@ -73,6 +87,11 @@ class _Code:
 
     def word(self, value: int) -> None:
         self._words.append(value)
+
+    def data(self, text: str) -> None:
+        raw = text.replace("\n", "\r\n").encode() + b"\0"
+        raw += bytes(-len(raw) % 4)
+        self._words.extend(struct.unpack(f"<{len(raw) // 4}I", raw))
 
     def label(self, name: str) -> None:
         self._labels[name] = len(self._words)

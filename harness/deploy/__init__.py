@@ -10,7 +10,14 @@ from harness.model import BaseImage, BootFiles, Manifest
 
 
 class DeployProtocol(ABC):
-    """What every deploy driver can do; the board is off meanwhile."""
+    """What every deploy driver can do; the board is off meanwhile, unless the method is ``live``."""
+
+    live = False
+    """Whether it deploys into the running system: then it is a ``deploy.live.LiveDeployProtocol``."""
+    committed = True
+    """Whether a cold start boots what was deployed last."""
+    stock_on_card = False
+    """Whether ``stock`` reads the board's own card, which a running board has."""
 
     @abstractmethod
     def use(self, base: BaseImage) -> None:
@@ -23,6 +30,20 @@ class DeployProtocol(ABC):
     @abstractmethod
     def deploy(self, files: BootFiles, *, progress: Progress) -> Manifest:
         """Write what differs, read it back, and return what lies there now. LabError or DeployError."""
+
+    @abstractmethod
+    def restore(self, *, progress: Progress) -> None:
+        """Put the stock system back, so that the board boots as before the first deploy. LabError."""
+
+    def disconnect(self) -> None:  # noqa: B027 - nothing to do for most
+        """Let go of a running board: its power is cut, or it restarts."""
+
+    def expect_boot(self) -> None:  # noqa: B027 - nothing to do for most
+        """Take note that the board starts now: for a method that serves the files while it boots."""
+
+    def fetched(self) -> Manifest | None:
+        """Return what the board took since then; None for a method that has written it before. LabError."""
+        return None
 
 
 def register() -> None:

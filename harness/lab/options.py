@@ -52,6 +52,8 @@ class ImageOptions:
     """Of *file* as it is given."""
     suite: str = "bookworm"
     """Of the Debian that pi64 makes."""
+    prepare: Literal["as-needed", "never"] = "as-needed"
+    """Whether *file*, or a card made from it, gets user, ssh and serial console, and loses its first-boot dialog."""
 
 
 @attrs.frozen
@@ -88,6 +90,8 @@ class TargetOptions:
     firmware: str | None = None
     """ISO date of the firmware on the card, where its start*.elf does not tell."""
     stubs: StubOptions = StubOptions()
+    stock: KernelOptions | None = None
+    """The kernel of the system that is there already, where the lab makes the card and deploys over SSH."""
     layout: Layout = "side-by-side"
     depmod: Depmod = "host"
     """``host``, or ``target`` as the guide does."""
@@ -98,3 +102,5 @@ class TargetOptions:
     cmdline: tuple[str, ...] = ()
     """Further parameters for the kernel."""
     deadlines: Deadlines = Deadlines()
+    reserve: tuple[str, ...] = ()
+    """Tags, ``board=rpi4``, of the place that a coordinator is asked for, where ``RemotePlace`` names none (``+``)."""

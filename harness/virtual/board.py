@@ -1,21 +1,17 @@
 """The labgrid driver of a virtual Pi: power, reset and console of a board that runs in a process of its own."""
 
 import contextlib
-import json
+import hashlib
 import select
-import shlex
-import shutil
 import socket
-import subprocess
-import sys
 import tempfile
-import threading
 from pathlib import Path
 from typing import Any
 
 import attr
 from labgrid.driver.common import Driver
 from labgrid.driver.consoleexpectmixin import ConsoleExpectMixin
+from labgrid.exceptions import NoSupplierFoundError
 from labgrid.factory import target_factory
 from labgrid.protocol import ConsoleProtocol, PowerProtocol, ResetProtocol
 from labgrid.step import step
@@ -24,9 +20,21 @@ from pexpect import TIMEOUT
 from harness import host
 from harness.card.slot import CardImage
 from harness.errors import LabError
+from harness.virtual.netboot import Netboot
+from harness.virtual.process import BoardProcess
+from harness.virtual.qemu import Network
 
-START_TIMEOUT_S = 20.0  # a Python process that imports libfdt; 0.2 s when the host is idle
-ANSWER_TIMEOUT_S = 120.0  # QEMU's start may take ten, the copy of a large card on a slow disk most of the rest
+
+def _network(_: object, field: Any, value: Any) -> None:
+    """Validate ``network``: an empty mapping, or ``{ssh: PORT}``; port 0 leads nowhere."""
+    ports = value if isinstance(value, dict) else {"": ""}
+    if any(key != "ssh" or type(port) is not int or not 0 <= port < 65536 for key, port in ports.items()):
+        shown = dict(value) if isinstance(value, dict) else value
+        raise ValueError(f"`{field.name}` must be {{}} or {{ssh: PORT}}, not {shown!r}")
+
+
+def _netboot(_: object, __: Any, value: Any) -> None:
+    Netboot.parse(value)
 
 
 @target_factory.reg_driver
@@ -41,24 +49,32 @@ class VirtualPiDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtocol
         model: board model; by default the ``model`` option of the target
         port: TCP port of the loopback interface on which the serial line is served as well, raw
         detached: leave the board running when this process ends (labgrid-client); off, it ends with this process
+        network: plug a USB network adapter in (it costs boot time): ``{}``, or ``{ssh: PORT}`` to lead that TCP port of
+            the loopback interface to the board's port 22
+        netboot: boot by network, with an adapter and without a card: ``{server: ADDRESS, port: PORT, serial: HEX}``
+            are the TFTP server's and, in quotes, the board's own
         qemu_args: further arguments for QEMU
     """
 
-    bindings = {"slot": CardImage}  # noqa: RUF012 - labgrid's own way to say it
+    bindings = {"slot": {CardImage, None}}  # noqa: RUF012 - labgrid's own way to say it
+    own_deadline = True
+    """Whoever switches it need not watch the clock: the copy of a large card may take a while, and has its limit."""
     model: str = attr.ib(default="", validator=attr.validators.instance_of(str))
     port: int | None = attr.ib(default=None, validator=attr.validators.optional(attr.validators.instance_of(int)))
     detached: bool = attr.ib(default=False, validator=attr.validators.instance_of(bool))
+    network: dict[str, int] | None = attr.ib(default=None, validator=attr.validators.optional(_network))
+    netboot: dict[str, Any] | None = attr.ib(default=None, validator=attr.validators.optional(_netboot))
     qemu_args: list[str] = attr.ib(factory=list, validator=attr.validators.instance_of(list))
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
+        if self.slot is None and self.netboot is None:
+            raise NoSupplierFoundError("binding VirtualPiDriver failed: no CardImage, and no `netboot` either")
         self.txdelay = 0.0
         self.txchunk = 1
-        self._folder: Path | None = None
-        self._control: socket.socket | None = None
+        self._process: BoardProcess | None = None
         self._line: socket.socket | None = None
         self._inserted: tuple[str, int, int] | None = None
-        self._turn = threading.Lock()  # the recorder's thread asks too, when the line goes dead
 
     # --- labgrid's life cycle -----------------------------------------------------------------------------------------
     def on_activate(self) -> None:
@@ -70,7 +86,7 @@ class VirtualPiDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtocol
 
     def on_deactivate(self) -> None:
         """Let go of the board; unless it is detached its process ends, and with it QEMU and the copy of the card."""
-        if self._control and not self.detached:
+        if self._process and not self.detached:
             with contextlib.suppress(LabError, OSError):
                 self._ask("quit")
         self._hang_up()
@@ -80,7 +96,7 @@ class VirtualPiDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtocol
     @step()
     def on(self) -> None:
         """Switch on; returns when QEMU runs. LabError with QEMU's own words when it does not."""
-        if self._control is None:
+        if self._process is None:
             self._start()
         self._connect_line()
         self._insert()
@@ -90,12 +106,14 @@ class VirtualPiDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtocol
     @step()
     def off(self) -> None:
         """Cut the power; the process of a detached board ends with that."""
-        if self._control is None:
+        if self._process is None:
             return
         self._ask("off")
         if self.detached:
-            self._ask("quit")
-            self._hang_up()
+            try:
+                self._process.quit()  # else the next one would start in a folder that this one is about to remove
+            finally:
+                self._hang_up()
 
     @Driver.check_active
     @step()
@@ -108,7 +126,7 @@ class VirtualPiDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtocol
     @step()
     def reset(self) -> None:
         """Pull the RUN pin low: a restart with the power left on; a board without power stays off."""
-        if self._control is None:
+        if self._process is None:
             return
         self._connect_line()
         self._ask("reset")
@@ -116,7 +134,7 @@ class VirtualPiDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtocol
     @Driver.check_active
     def get(self) -> bool:
         """Return whether the power is on; a board that powered itself off still has power, as on iron."""
-        return self._control is not None and self.status()["state"] != "off"
+        return self._process is not None and self.status()["state"] != "off"
 
     @Driver.check_active
     def status(self) -> dict[str, Any]:
@@ -151,30 +169,31 @@ class VirtualPiDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtocol
         folder = self._fixed_folder() if self.detached else Path(tempfile.mkdtemp(prefix="pi64-"))
         folder.mkdir(mode=0o700, exist_ok=True)
         model = self.model or self.target.env.config.get_target_option(self.target.name, "model")
-        argv = [sys.executable, "-m", "harness.virtual.pi", "--model", model, "--folder", str(folder)]
-        argv += [f"--qemu-arg={arg}" for arg in self.qemu_args]
-        argv += ["--port", str(self.port)] if self.port is not None else []
-        with (folder / "errors").open("w+") as errors:
-            process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, start_new_session=True, text=True
+        self._connected(
+            BoardProcess.start(
+                self.target.name,
+                folder,
+                model=model,
+                port=self.port,
+                network=self._adapter(),
+                netboot=self.netboot,
+                qemu_args=self.qemu_args,
             )
-        assert process.stdout is not None
-        ready, _, _ = select.select([process.stdout], [], [], START_TIMEOUT_S)
-        if not ready or process.stdout.readline() != "ready\n":
-            process.kill()
-            said = _tail(folder / "errors")
-            status = process.wait()
-            shutil.rmtree(folder, ignore_errors=True)
-            raise LabError(
-                f"{self.target.name}: the virtual board's process did not start (status {status})",
-                evidence=said,
-                hint=f"try by hand: {shlex.join(argv)}",
-            )
-        process.stdout.close()
-        self._connect(folder)
+        )
+
+    def _adapter(self) -> Network | None:
+        """Return the network adapter, with an address of its own for each target."""
+        if self.network is None and self.netboot is None:
+            return None
+        own = hashlib.sha256(str(self.target.name).encode()).digest()[:3]
+        return Network(
+            ":".join(["52:54:00", *(f"{byte:02x}" for byte in own)]), (self.network or {}).get("ssh") or None
+        )
 
     def _insert(self) -> None:
         """Put a copy of the target's card into the slot if the card is not the one that was copied last."""
+        if self.netboot:
+            return
         card: Path = self.slot.path
         if not card.exists():
             raise LabError(
@@ -188,55 +207,48 @@ class VirtualPiDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtocol
     def _join(self) -> None:
         """Connect to a detached board if one runs; else this target is off."""
         try:
-            self._connect(self._fixed_folder())
+            self._connected(BoardProcess(self.target.name, self._fixed_folder()))
         except OSError:
             self._hang_up()
 
     def _hang_up(self) -> None:
-        for end in (self._line, self._control):
+        for end in (self._line, self._process):
             if end:
                 end.close()
-        self._line = self._control = self._inserted = None
+        self._line = self._process = self._inserted = None
 
     def _fixed_folder(self) -> Path:
         """Where the process of a detached board can be found again."""
         return host.cache_dir("boards") / str(self.target.name)
 
-    def _connect(self, folder: Path) -> None:
-        self._folder = folder
-        self._control = socket.socket(socket.AF_UNIX)
-        self._control.settimeout(ANSWER_TIMEOUT_S)
-        self._control.connect(str(folder / "control"))
+    def _connected(self, process: BoardProcess) -> None:
+        self._process = process
         self._connect_line()
         if not self.detached:
             self._ask("hold")
 
+    @property
+    def _folder(self) -> Path | None:
+        return self._process.folder if self._process else None
+
     def _connect_line(self) -> None:
         """Open the serial line, again if it was hung up: listen before the power comes."""
-        assert self._folder is not None
+        assert self._process is not None
         if self._line and not _hung_up(self._line):
             return
         if self._line:
             self._line.close()
-        self._line = socket.socket(socket.AF_UNIX)
-        self._line.connect(str(self._folder / "console"))
+        self._line = self._process.line()
 
     def _ask(self, do: str, **more: str) -> dict[str, Any]:
-        if self._control is None:
+        if self._process is None:
             raise LabError(f"{self.target.name}: the virtual board is not connected")
         try:
-            with self._turn, self._control.makefile("rb") as answers:
-                self._control.sendall(json.dumps({"do": do, **more}).encode() + b"\n")
-                line = answers.readline()
-        except OSError as error:
-            self._hang_up()  # an answer that comes after all would be taken for that of the next question
-            raise LabError(f"{self.target.name}: the virtual board's process does not answer: {error}") from error
-        if not line:
-            raise LabError(f"{self.target.name}: the virtual board's process is gone")
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise LabError(f"{self.target.name}: {answer['error']}", evidence=answer["evidence"], hint=answer["hint"])
-        return answer
+            return self._process.ask(do, **more)
+        except LabError:
+            if self._process.closed:
+                self._hang_up()
+            raise
 
     def _lost(self) -> LabError:
         try:
@@ -244,14 +256,6 @@ class VirtualPiDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtocol
         except LabError as error:
             return error
         return LabError(f"{self.target.name}: the serial line was hung up", evidence=words)
-
-
-def _tail(path: Path) -> list[str]:
-    """Return the last lines of a file that may not be there any more."""
-    try:
-        return path.read_text(errors="replace").splitlines()[-5:]
-    except OSError:
-        return []
 
 
 def _hung_up(line: socket.socket) -> bool:

@@ -26,9 +26,13 @@ from harness.card.copy import copy_sparse
 from harness.errors import LabError, Pi64Error
 from harness.model import BoardProfile
 from harness.virtual import firmware, qemu
+from harness.virtual.netboot import Netboot
 
 TELNET = re.compile(rb"\xff(?:[\xfb-\xfe].|\xfa.*?\xff\xf0)", re.DOTALL)  # RFC 854: options, subnegotiations
 UNREAD_LIMIT = 16 * 2**20  # bytes; a listener this far behind is gone
+TRYBOOT = re.compile(rb"reboot: Restarting system with command '[^'\r\n]* tryboot[^'\r\n]*'\s*\Z")
+LAST_WORDS = 256  # bytes before a reset in which that line is looked for
+LAST_WORDS_S = 2.0  # QEMU is dead then: what is left in the socket comes at once
 
 
 class Serial:
@@ -37,7 +41,9 @@ class Serial:
     def __init__(self) -> None:
         self._listeners: set[asyncio.StreamWriter] = set()
         self._board: asyncio.StreamWriter | None = None
+        self._tail = b""
         self.opened = asyncio.Event()
+        self.closed = asyncio.Event()
 
     async def listener(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one listener until it hangs up; what it sends is typed."""
@@ -61,13 +67,25 @@ class Serial:
 
     async def board(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve the board's end: QEMU connects anew at each boot."""
-        self._board = writer
+        self._board, self._tail = writer, b""
         self.opened.set()
         with contextlib.suppress(ConnectionError, asyncio.CancelledError):
             while data := await reader.read(65536):
+                self._tail = (self._tail + data)[-LAST_WORDS:]
                 self.say(data)
         self._board = None
+        self.closed.set()
         writer.close()
+
+    async def asked_for_tryboot(self) -> bool:
+        """Tell whether a board that has just been reset said, as its last word, ``reboot '0 tryboot'``.
+
+        On iron the kernel tells the firmware so through the mailbox, which Raspberry Pi's own kernels do and a mainline
+        one does not; this line every kernel prints, at a level that no console drops.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.closed.wait(), LAST_WORDS_S)
+        return bool(TRYBOOT.search(self._tail))
 
     def say(self, data: bytes) -> None:
         """Send *data* to all who listen."""
@@ -88,17 +106,28 @@ class Serial:
 class Pi:
     """One board: ``off``, ``running``, ``halted`` (powered, not running) or ``dead`` (QEMU ended by itself)."""
 
-    def __init__(self, board: BoardProfile, folder: Path, *, extra: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        board: BoardProfile,
+        folder: Path,
+        *,
+        network: qemu.Network | None = None,
+        netboot: Netboot | None = None,
+        extra: tuple[str, ...] = (),
+    ) -> None:
         self.serial = Serial()
         self.state = "off"
         self.words: tuple[str, ...] = ()
         self.boots = 0
         self._profile = board
         self._folder = folder
+        self._network = network
+        self._netboot = netboot
         self._extra = extra
         self._card: int | None = None
         self._qemu: qemu.Qemu | None = None
         self._life: asyncio.Task[None] | None = None
+        self._death = asyncio.Event()  # of the life to come, or of the one that is
 
     def insert(self, card: Path) -> None:
         """Put a copy of *card* into the slot; the file itself is never written to."""
@@ -144,15 +173,20 @@ class Pi:
         await self.off()
         self._eject()
 
+    async def death(self) -> None:
+        """Wait until the running board, or else one that runs later, dies: not of a power cut."""
+        await self._death.wait()
+
     async def _live(self, started: asyncio.Future[None]) -> None:
         """Boot, and boot again after each reset of the guest's, until it powers off."""
         try:
-            reason = "guest-reset"
+            reason, tryboot = "guest-reset", False
             while reason == "guest-reset":
-                reason = await self._boot_once(started)
+                reason = await self._boot_once(started, tryboot=tryboot)
+                tryboot = reason == "guest-reset" and await self.serial.asked_for_tryboot()  # for the next start only
             self.state = "dead" if reason == "died" else "halted"
             if self.state == "dead":
-                self.serial.hang_up()
+                self._hang_up()
         except (Pi64Error, OSError) as error:
             self._die(started, error if isinstance(error, Pi64Error) else LabError(f"the virtual board: {error}"))
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not leave somebody waiting for an answer
@@ -166,27 +200,42 @@ class Pi:
         self.state = "dead"
         self.words = (error.message, *error.evidence)
         if started.done():
-            self.serial.hang_up()
+            self._hang_up()
         else:
             started.set_exception(error)
 
-    async def _boot_once(self, started: asyncio.Future[None]) -> str:
+    def _hang_up(self) -> None:
+        self.serial.hang_up()
+        self._death.set()
+        self._death = asyncio.Event()
+
+    async def _boot_once(self, started: asyncio.Future[None], *, tryboot: bool) -> str:
         self.boots += 1
-        loaded = await asyncio.to_thread(firmware.load, self.card, self._profile, self._folder)
+        card = None if self._netboot else self.card
+        loaded = await asyncio.to_thread(self._load, card, tryboot=tryboot)
         self.serial.say("".join(f"{line}\r\n" for line in loaded.lines).encode())
         if loaded.image is None:
             self.state = "halted"
             _done(started)
             return "nothing-to-boot"
         line = self._folder / "uart"
-        argv = qemu.command(self._profile, loaded.image, card=self.card, console=line, extra=self._extra)
+        argv = qemu.command(
+            self._profile, loaded.image, card=card, console=line, network=self._network, extra=self._extra
+        )
         self.serial.opened.clear()
+        self.serial.closed.clear()
         self._qemu = await qemu.Qemu.start(argv)
         self.state = "running"
         _done(started)
         reason = await self._qemu.wait()
         self.words = (f"QEMU ended by itself, status {self._qemu.status}", *self._qemu.words)
         return reason
+
+    def _load(self, card: Path | None, *, tryboot: bool) -> firmware.Started:
+        if card:
+            return firmware.load(card, self._profile, self._folder, tryboot=tryboot)
+        assert self._netboot is not None
+        return firmware.load_by_network(self._netboot, self._profile, self._folder, tryboot=tryboot)
 
     def _eject(self) -> None:
         if self._card is not None:
@@ -225,6 +274,8 @@ class Control:
                     await self._pi.reset()
                 case "insert":
                     await asyncio.to_thread(self._pi.insert, Path(request["card"]))
+                case "death":
+                    await self._pi.death()
                 case "quit":
                     self.quit.set()
         except Pi64Error as error:
@@ -266,10 +317,15 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--folder", required=True, type=Path)
     parser.add_argument("--port", type=int, help="serve the serial line on this TCP port of the loopback interface too")
+    parser.add_argument("--mac", help="plug in a USB network adapter with this address")
+    parser.add_argument("--ssh-port", type=int, help="lead this TCP port of the loopback interface to its port 22")
+    parser.add_argument("--netboot", type=json.loads, help="boot by network: JSON with server, port and serial")
     parser.add_argument("--qemu-arg", action="append", default=[])
     args = parser.parse_args()
+    network = qemu.Network(args.mac, args.ssh_port) if args.mac else None
     try:
-        pi = Pi(boards.load(args.model), args.folder, extra=tuple(args.qemu_arg))
+        netboot = Netboot.parse(args.netboot) if args.netboot else None
+        pi = Pi(boards.load(args.model), args.folder, network=network, netboot=netboot, extra=tuple(args.qemu_arg))
         asyncio.run(serve(pi, args.folder, port=args.port))
     except Pi64Error as error:
         sys.exit(str(error))

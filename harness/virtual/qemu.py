@@ -30,8 +30,24 @@ class BootImage:
     """Whether pins 8 and 10 of the header carry the mini-UART instead of the PL011."""
 
 
+@attrs.frozen
+class Network:
+    """A USB network adapter, in a network of its own in which the lab host is 10.0.2.2 and answers DHCP."""
+
+    mac: str
+    """The guest sees it with 40 for the first byte: QEMU gives the adapter's other end a number of its own."""
+    ssh_port: int | None = None
+    """Port of the loopback interface that leads to the guest's port 22."""
+
+
 def command(
-    board: BoardProfile, image: BootImage, *, card: Path, console: Path, extra: tuple[str, ...] = ()
+    board: BoardProfile,
+    image: BootImage,
+    *,
+    card: Path | None,
+    console: Path,
+    network: Network | None = None,
+    extra: tuple[str, ...] = (),
 ) -> list[str]:
     """Return QEMU's command line; the UART on pins 8 and 10 goes to the unix socket *console*, the other one nowhere.
 
@@ -47,7 +63,6 @@ def command(
         "-kernel", str(image.kernel),
         "-dtb", str(image.dtb),
         "-append", image.cmdline,
-        "-drive", f"if=sd,format=raw,file={_escape(card)}",
         "-chardev", f"socket,id=console,path={_escape(console)}",
         "-serial", "null" if image.mini_uart else "chardev:console",
         "-serial", "chardev:console" if image.mini_uart else "null",
@@ -57,9 +72,21 @@ def command(
         "-S",  # a guest that resets before the monitor listens would go unheard
     ]
     # fmt: on
+    if card:
+        argv += ["-drive", f"if=sd,format=raw,file={_escape(card)}"]
     if image.initrd:
         argv += ["-initrd", str(image.initrd)]
-    return [*argv, *extra]
+    return [*argv, *(_adapter(network) if network else []), *extra]
+
+
+def _adapter(network: Network) -> list[str]:
+    forward = f",hostfwd=tcp:127.0.0.1:{network.ssh_port}-:22" if network.ssh_port else ""
+    # fmt: off
+    return [
+        "-netdev", f"user,id=net{forward}",
+        "-device", f"usb-net,netdev=net,mac={network.mac}",
+    ]
+    # fmt: on
 
 
 class Qemu:
