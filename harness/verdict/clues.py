@@ -48,6 +48,9 @@ EXPLAINS: dict[str, frozenset[str]] = {
     "io-error": _NEEDS_CARD,
     "fs-error": _NEEDS_CARD,
     "card-unreadable": _NEEDS_CARD,
+    "nfs-silent": _NEEDS_CARD,  # what needs its root filesystem needs that, wherever it lies
+    "nfs-root": frozenset({"boot-stopped", "root-missing", "init-missing"}),
+    "no-address": frozenset({"boot-stopped", "nfs-root", "root-missing", "init-missing"}),
     "console-garbage": frozenset({"boot-stopped", "error", "fell-silent"}),  # what we could read stands
     "firmware-loop": frozenset({"boot-stopped"}),  # a board that restarts before any kernel restarts after one too
     "power-not-cut": ANYTHING,  # who knows which kernel that was, and since when it ran

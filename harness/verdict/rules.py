@@ -301,6 +301,18 @@ ROWS: tuple[Row, ...] = (
         source="init/main.c; console= names what the kernel does not have",
         example="Warning: unable to open an initial console."),
 
+    # --- the network that a root filesystem comes over: the server's fault or the driver's, the log does not tell -----
+    row("no-address", "IP-Config: Retrying forever", r"IP-Config: Retrying forever.*", "error", LAB,
+        source="net/ipv4/ipconfig.c; ip=dhcp, and no answer in 80 s",
+        example="IP-Config: Retrying forever (NFS root)..."),
+    row("nfs-root", "nable to mount root fs via NFS", r"VFS: Unable to mount root fs via NFS.*", "fatal", LAB,
+        source="init/do_mounts.c; after five attempts",
+        example="VFS: Unable to mount root fs via NFS."),
+    row("nfs-silent", "not responding, ", r"nfs: server \S+ not responding, (?:still trying|timed out).*", "error", LAB,
+        scope="any",
+        source="net/sunrpc/clnt.c; for how long, the mount options say",
+        example="nfs: server 10.0.2.2 not responding, still trying"),
+
     # --- the bench: power, card, heat ---------------------------------------------------------------------------------
     row("under-voltage", "nder-voltage detected!", r"[uU]nder-voltage detected!.*", "warning", LAB, scope="any",
         source="drivers/firmware/raspberrypi.c of the Raspberry Pi tree",
