@@ -52,6 +52,8 @@ class State:
     """Of the commit and of all that differs from it."""
     epoch: int
     """Commit date, seconds since 1970."""
+    branch: str = ""
+    """Empty for a detached HEAD."""
 
 
 def work_tree(path: Path) -> State | None:
@@ -68,7 +70,8 @@ def work_tree(path: Path) -> State | None:
     difference = _difference(path)
     # The commit counts as well as its tree: `git describe` may end up in the release.
     digest = hashlib.sha256(" ".join([*head[:2], difference]).encode()).hexdigest()
-    return State(commit=head[0], dirty=bool(difference), digest=digest, epoch=int(head[2]))
+    branch = start(path, "symbolic-ref", "--quiet", "--short", "HEAD").stdout.decode(errors="replace").strip()
+    return State(commit=head[0], dirty=bool(difference), digest=digest, epoch=int(head[2]), branch=branch)
 
 
 def _difference(path: Path) -> str:

@@ -74,7 +74,7 @@ def _tree(path: Path, origin: str | None = None) -> KernelSource:
     about = f"{state.commit[:12]}{' with changes' if state.dirty else ''}"
     return KernelSource(
         path=path, flavour=_flavour(path), version=version, origin=origin or f"work tree {path} at {about}",
-        digest=state.digest, commit=state.commit, dirty=state.dirty, epoch=state.epoch,
+        digest=state.digest, commit=state.commit, dirty=state.dirty, epoch=state.epoch, branch=state.branch,
     )  # fmt: skip
 
 

@@ -1,1 +1,1 @@
-"""A raw card image as a file: its partitions, its FAT, its ext4; no root, no mounts, no loop devices."""
+"""A card, as an image file or as a disk in a reader: its partitions, its FAT, its ext4; no root, no mounts."""

@@ -38,10 +38,21 @@ def grow_to_power_of_two(path: Path) -> int:
     return wanted
 
 
-def copy_range(source: Path, target: Path, *, source_at: int, target_at: int, size: int) -> None:
-    """Copy what is not a hole of *size* bytes of *source* into *target*, which is there."""
-    with source.open("rb") as reader, target.open("r+b") as writer:
-        _copy_data(reader.fileno(), writer.fileno(), source_at, target_at, size)
+def settle(path: Path) -> None:
+    """Write out what the kernel holds of the block device *path*, so that the next read is the medium's own word.
+
+    Nothing for an image file, which the kernel itself reads back. LabError when the medium does not take it.
+    """
+    if not path.is_block_device():
+        return
+    handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+    except OSError as error:
+        raise LabError(f"{path}: the medium does not take what was written: {error.strerror}") from error
+    finally:
+        os.close(handle)
 
 
 def _clone(reader: int, writer: int) -> None:
@@ -52,22 +63,22 @@ def _clone(reader: int, writer: int) -> None:
             raise
         size = os.fstat(reader).st_size
         os.truncate(writer, size)
-        _copy_data(reader, writer, 0, 0, size)
+        _copy_data(reader, writer, size)
 
 
-def _copy_data(reader: int, writer: int, source_at: int, target_at: int, size: int) -> None:
-    """Copy from data to data; what lies between stays as it is in *writer*."""
-    at, shift, stop = source_at, target_at - source_at, source_at + size
-    while at < stop:
+def _copy_data(reader: int, writer: int, size: int) -> None:
+    """Copy from data to data; what lies between stays a hole."""
+    at = 0
+    while at < size:
         try:
             at = os.lseek(reader, at, os.SEEK_DATA)
         except OSError as error:
             if error.errno == errno.ENXIO:  # only a hole is left
                 return
             raise
-        end = min(os.lseek(reader, at, os.SEEK_HOLE), stop) if at < stop else stop
+        end = min(os.lseek(reader, at, os.SEEK_HOLE), size)
         while at < end:
-            copied = os.copy_file_range(reader, writer, min(end - at, CHUNK), at, at + shift)
+            copied = os.copy_file_range(reader, writer, min(end - at, CHUNK), at, at)
             if copied == 0:
                 raise OSError(errno.EIO, "the source became shorter while it was copied")
             at += copied

@@ -2,20 +2,22 @@
 
 debugfs (e2fsprogs) does the work, many commands a process. It returns 0 whatever happened and carries on after an
 error, hence: whatever it says on its standard error is an error, folders are made and checked before files are written
-into them, and everything written is read back.
+into them, and everything written is read back. It writes past the journal, hence: while it does, the file system is
+marked as one that has to be checked.
 """
 
+import hashlib
 import stat
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 import attrs
 
-from harness import host
-from harness.card.copy import copy_range
+from harness.card.copy import settle
 from harness.card.debugfs import Debugfs, cd, inside, quoted
 from harness.card.layout import reading
 from harness.card.partitions import is_ext4
@@ -50,6 +52,20 @@ class Node:
         return stat.S_ISLNK(self.mode)
 
 
+@attrs.frozen
+class Rights:
+    """Whose file it is, and who may do what with it."""
+
+    mode: int
+    """Permission bits, e.g. 0o640."""
+    uid: int = 0
+    gid: int = 0
+    folder: bool = False
+
+
+NO_RIGHTS: Mapping[PurePosixPath, Rights] = MappingProxyType({})
+
+
 class Ext4Partition:
     """The ext4 file system at *offset* of *image*; paths are absolute, and links in folders are followed.
 
@@ -60,6 +76,7 @@ class Ext4Partition:
     def __init__(self, image: Path, offset: int) -> None:
         self.image, self.offset = image, offset
         self._debugfs = Debugfs(image, offset)
+        self._changes = 0  # how many of our methods are in the midst of writing
 
     # --- read ---------------------------------------------------------------------------------------------------
     def nodes(self, folder: PurePosixPath | str) -> dict[str, Node]:
@@ -68,6 +85,10 @@ class Ext4Partition:
         if found is None:
             raise FileNotFoundError(f"folder {folder} is not on the root filesystem of {self.image}")
         return found
+
+    def is_folder(self, path: PurePosixPath | str) -> bool:
+        """Tell whether *path* is a folder, or a link to one."""
+        return self._listings([PurePosixPath(path)])[PurePosixPath(path)] is not None
 
     def exists(self, path: PurePosixPath | str) -> bool:
         """Tell whether *path* is there; a dangling link is."""
@@ -104,13 +125,18 @@ class Ext4Partition:
 
     def digests(self, top: PurePosixPath | str) -> dict[PurePosixPath, str]:
         """Return the SHA-256 of every regular file below *top*, by absolute path."""
-        files = [path for path, node in self.walk(top).items() if stat.S_ISREG(node.mode)]
-        with self._dumped(files) as copies:
-            return {path: host.sha256(copy) for path, copy in zip(files, copies, strict=True)}
+        files = {path: node.size_bytes for path, node in self.walk(top).items() if stat.S_ISREG(node.mode)}
+        with self._debugfs.contents(list(files)) as streams:
+            return {
+                path: hashlib.sha256(stream.read(size)).hexdigest()
+                for (path, size), stream in zip(files.items(), streams, strict=True)
+            }
 
     # --- write --------------------------------------------------------------------------------------------------
-    def write(self, files: Mapping[PurePosixPath, Content]) -> None:
-        """Write *files*, owned by root, making their folders, replacing what is there.
+    def write(
+        self, files: Mapping[PurePosixPath, Content], *, rights: Mapping[PurePosixPath, Rights] = NO_RIGHTS
+    ) -> None:
+        """Write *files*, owned by root unless *rights* say otherwise, making their folders, replacing what is there.
 
         A path on the host gives its executable bit; one that is a link is written as a link. LabError before anything
         is touched when they do not fit. A crash in between leaves files missing, so write what names them last.
@@ -119,11 +145,13 @@ class Ext4Partition:
             return
         self.repair()
         self._check_room(files)
-        self.mkdir({path.parent for path in files})
-        self.delete(files)
-        with tempfile.TemporaryDirectory(prefix="pi64-ext4-") as stage:
-            self._debugfs.write(_write_commands(files, Path(stage)))
-        self._verify(files)
+        with self._changing():
+            self.mkdir({path.parent for path in files})
+            self.delete(files)
+            with tempfile.TemporaryDirectory(prefix="pi64-ext4-") as stage:
+                self._debugfs.write([*_write_commands(files, Path(stage)), *_rights_commands(rights)])
+            settle(self.image)
+            self._verify(files)
 
     def write_tree(self, source: Path, target: PurePosixPath) -> None:
         """Write the folder *source* of the host as *target*; files there that *source* has not stay."""
@@ -139,7 +167,10 @@ class Ext4Partition:
         missing = [folder for folder, nodes in self._listings(wanted).items() if nodes is None]
         if missing:
             self.repair()
-            self._debugfs.write([line for path in missing for line in (cd(path.parent), f"mkdir {quoted(path.name)}")])
+            with self._changing():
+                self._debugfs.write(
+                    [line for path in missing for line in (cd(path.parent), f"mkdir {quoted(path.name)}")]
+                )
 
     def delete(self, paths: Iterable[PurePosixPath]) -> None:
         """Delete files, links, and folders with all they hold; a path that is not there is already deleted."""
@@ -153,29 +184,36 @@ class Ext4Partition:
                 commands.append(f"{'rmdir' if kind.is_dir else 'rm'} {quoted(inner)}")
         if commands:
             self.repair()
-            self._debugfs.write(commands)
+            with self._changing():
+                self._debugfs.write(commands)
 
     def repair(self) -> bool:
-        """Replay the journal of a card that lost its power (``e2fsck -p``); tell whether that was needed."""
+        """Check a card that lost its power, or was left while it was written (``e2fsck``); tell whether it was."""
         superblock = self._superblock()
-        state, incompatible = (
-            struct.unpack_from("<H", superblock, 0x3A)[0],
-            struct.unpack_from("<I", superblock, 0x60)[0],
+        (state,), (incompatible,) = (
+            struct.unpack_from("<H", superblock, 0x3A),
+            struct.unpack_from("<I", superblock, 0x60),
         )
-        if not incompatible & NEEDS_RECOVERY and state & CLEAN and not state & ERRORS:
+        if self._changes or (state & CLEAN and not state & ERRORS and not incompatible & NEEDS_RECOVERY):
             return False
-        self._repair(struct.unpack_from("<I", superblock, 4)[0] * _block_bytes(superblock))
+        self._debugfs.check(ours=not state & ERRORS)
         return True
 
-    def _repair(self, size: int) -> None:
-        """Check a copy of the partition: once it has replayed the journal, e2fsck 1.47.0 forgets the offset."""
-        with tempfile.TemporaryDirectory(prefix=".pi64-repair-", dir=self.image.parent) as name:
-            part = Path(name) / "root.img"
-            with part.open("xb") as file:
-                file.truncate(size)
-            copy_range(self.image, part, source_at=self.offset, target_at=0, size=size)
-            host.run(["e2fsck", "-p", part], accept=(0, 1))  # 1: errors corrected
-            copy_range(part, self.image, source_at=0, target_at=self.offset, size=size)
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Mark the file system as one to be checked while it changes, for debugfs has no journal.
+
+        Whoever finds it so afterwards, our next call or the board at its next boot, repairs it before using it.
+        """
+        if not self._changes:
+            self._debugfs.write(["set_super_value state 0"])
+        self._changes += 1
+        try:
+            yield
+        finally:
+            self._changes -= 1
+        if not self._changes:
+            self._debugfs.write([f"set_super_value state {CLEAN}"])
 
     # --- inside -------------------------------------------------------------------------------------------------
     def _superblock(self) -> bytes:
@@ -220,9 +258,10 @@ class Ext4Partition:
         plain = {
             path: content for path, content in files.items() if isinstance(content, bytes) or not content.is_symlink()
         }
-        with self._dumped(list(plain)) as copies:
-            for copy, (path, content) in zip(copies, plain.items(), strict=True):
-                if copy.read_bytes() != (content if isinstance(content, bytes) else content.read_bytes()):
+        with self._debugfs.contents(list(plain)) as streams:
+            for stream, (path, content) in zip(streams, plain.items(), strict=True):
+                wanted = content if isinstance(content, bytes) else content.read_bytes()
+                if stream.read(len(wanted)) != wanted:
                     raise LabError(f"{self.image}: {path} reads back different from what was written")
 
 
@@ -252,9 +291,18 @@ def _write_commands(files: Mapping[PurePosixPath, Content], stage: Path) -> Iter
         source = content if isinstance(content, Path) else stage / str(number)
         if isinstance(content, bytes):
             source.write_bytes(content)
-        executable = isinstance(content, Path) and content.stat().st_mode & stat.S_IXUSR
+        given = stat.S_IMODE(source.stat().st_mode)
+        wanted = 0o755 if isinstance(content, Path) and given & stat.S_IXUSR else 0o644
         yield f"write {quoted(source)} {quoted(path.name)}"
-        yield f"set_inode_field {quoted(path)} mode 0100{'755' if executable else '644'}"
+        if given != wanted:  # debugfs takes it over from the file
+            yield f"set_inode_field {quoted(path)} mode 0100{wanted:o}"
+
+
+def _rights_commands(rights: Mapping[PurePosixPath, Rights]) -> Iterator[str]:
+    for path, right in rights.items():
+        yield f"set_inode_field {quoted(path)} mode 0{(stat.S_IFDIR if right.folder else stat.S_IFREG) | right.mode:o}"
+        yield f"set_inode_field {quoted(path)} uid {right.uid}"
+        yield f"set_inode_field {quoted(path)} gid {right.gid}"
 
 
 def _size(content: Content) -> int:

@@ -2,17 +2,22 @@
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from harness import host
-from harness.card.fat_read import FatReader
+from harness.card.copy import settle
+from harness.card.fat_read import ENTRY, Entry, FatReader
 from harness.card.layout import reading
 from harness.errors import LabError
 
 BESIDE = "pi64-new.tmp"
 """New files are written into this folder of the FAT and moved into place: no boot file is ever half written."""
+OTHER = PurePosixPath("pi64-old.tmp")
+"""The file whose content ``switch`` exchanges."""
+CONTENT = slice(20, 32)
+"""Of a directory record: first cluster, time of the last change, and size, all that says where the content lies."""
 
 ENVIRONMENT = {
     "MTOOLS_SKIP_CHECK": "1",  # mkfs.vfat's small FAT32s have fewer clusters than mtools likes
@@ -63,10 +68,12 @@ class FatPartition:
                 raise FileNotFoundError(f"{missing[0]} is not on the boot partition of {self.image}")
             return {path: reader.content(found[path]) for path in wanted}
 
-    def digests(self) -> dict[PurePosixPath, str]:
-        """Return the SHA-256 of every file."""
+    def digests(self, only: Collection[str] | None = None) -> dict[PurePosixPath, str]:
+        """Return the SHA-256 of every file, or of those whose lower-case paths are in *only*."""
         with self._reader() as reader:
-            files = [entry for entry in reader.walk() if not entry.is_dir]
+            files = [
+                entry for entry in reader.walk() if not entry.is_dir and (only is None or _key(entry.path) in only)
+            ]
             return {entry.path: hashlib.sha256(reader.content(entry)).hexdigest() for entry in files}
 
     def write(self, files: Mapping[PurePosixPath, Content]) -> None:
@@ -78,6 +85,7 @@ class FatPartition:
         if not files:
             return
         _check_names(files)
+        self._forget_other()
         self.delete([PurePosixPath(BESIDE)])
         self._check_room(files)
         self.mkdir({path.parent for path in files})
@@ -90,7 +98,52 @@ class FatPartition:
             sources = [_fat(BESIDE / path) for path in files if path.parent == folder]
             self._mtools("mmove", "-D", "o", *sources, _fat(folder))
         self.delete([PurePosixPath(BESIDE)])
+        settle(self.image)
         self._verify(files)
+
+    def switch(self, path: PurePosixPath, content: bytes) -> None:
+        """Write one file so that whoever reads it, whenever the writer dies, finds the old content or the new.
+
+        The new content is written as another file; then the two records, of 32 bytes in a sector each, exchange what
+        they say of their contents, *path* first.
+        """
+        before = self._entries().get(_key(path))
+        if before is None or before.is_dir:
+            self.write({path: content})
+            return
+        self.write({OTHER: content})
+        after = self._entries()[_key(OTHER)]
+        old, new = self._record(before), self._record(after)
+        self._patch(before, old[: CONTENT.start] + new[CONTENT])
+        self._patch(after, new[: CONTENT.start] + old[CONTENT])
+        self._forget_other()
+        settle(self.image)
+        self._verify({path: content})
+
+    def _forget_other(self) -> None:
+        """Delete what a ``switch`` leaves; where it was cut short in the middle, both files have one content."""
+        entries = self._entries()
+        other = entries.pop(_key(OTHER), None)
+        if other is None:
+            return
+        if other.cluster and other.cluster in {entry.cluster for entry in entries.values()}:
+            self._patch(other, self._record(other)[: CONTENT.start] + bytes(12))
+        self.delete([OTHER])
+
+    def _entries(self) -> dict[str, Entry]:
+        with self._reader() as reader:
+            return {_key(entry.path): entry for entry in reader.walk()}
+
+    def _record(self, entry: Entry) -> bytes:
+        with reading(self.image) as read:
+            return read(entry.record_at, ENTRY)
+
+    def _patch(self, entry: Entry, record: bytes) -> None:
+        """Write one directory record: it lies within a sector, so it is never half written."""
+        with self.image.open("r+b", buffering=0) as file:
+            file.seek(entry.record_at)
+            file.write(record)
+        settle(self.image)
 
     def mkdir(self, folders: Iterable[PurePosixPath]) -> None:
         """Make *folders* and those above them; what is there stays."""

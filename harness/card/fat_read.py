@@ -30,6 +30,8 @@ class Entry:
     is_dir: bool
     cluster: int
     """First cluster; 0 where nothing is allocated."""
+    record_at: int = 0
+    """Byte of the image where its folder's record of it stands; 0 for the root."""
 
 
 class FatReader:
@@ -95,9 +97,13 @@ class FatReader:
         return array("I", [value & 0x0FFFFFFF for value in table]) if self.bits == 32 else table
 
     def _chain(self, cluster: int) -> bytes:
-        """Return the content of a whole cluster chain, reading neighbours at once."""
+        """Return the content of a whole cluster chain."""
+        return b"".join(self._read(at, size) for at, size in self._runs(cluster))
+
+    def _runs(self, cluster: int) -> Iterator[tuple[int, int]]:
+        """Yield (byte of the image, size) of a cluster chain, neighbours as one."""
         end = {12: 0xFF8, 16: 0xFFF8, 32: 0x0FFFFFF8}[self.bits]
-        parts, budget = [], self._clusters
+        budget = self._clusters
         while cluster < end:
             first = cluster
             while True:
@@ -107,24 +113,23 @@ class FatReader:
                 if cluster != previous + 1:
                     break
             start = self._offset + self._data_start + (first - 2) * self._cluster_bytes
-            parts.append(self._read(start, (previous - first + 1) * self._cluster_bytes))
-        return b"".join(parts)
+            yield start, (previous - first + 1) * self._cluster_bytes
 
     def _folder(self, folder: Entry) -> Iterator[Entry]:
         if folder.cluster:
-            raw = self._chain(folder.cluster)
+            runs = list(self._runs(folder.cluster))
         else:  # the root of FAT12 and FAT16 has a place of its own
-            raw = self._read(self._offset + self._root_start, self._root_entries * ENTRY)
-        for name, record in _records(raw):
+            runs = [(self._offset + self._root_start, self._root_entries * ENTRY)]
+        places = [place for start, size in runs for place in range(start, start + size, ENTRY)]
+        for index, name, record in _records(b"".join(self._read(at, size) for at, size in runs)):
             high, low, size = struct.unpack_from("<H4xHI", record, 20)
             is_dir = bool(record[11] & DIRECTORY)
-            yield Entry(
-                folder.path / name, 0 if is_dir else size, is_dir=is_dir, cluster=(high << 16) * (self.bits == 32) | low
-            )
+            cluster = (high << 16) * (self.bits == 32) | low
+            yield Entry(folder.path / name, 0 if is_dir else size, is_dir, cluster, places[index])
 
 
-def _records(raw: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, directory record) of what a folder lists, without ``.``, ``..``, labels and deleted files."""
+def _records(raw: bytes) -> Iterator[tuple[int, str, bytes]]:
+    """Yield (index, name, directory record) of what a folder lists, without ``.``, ``..``, labels, deleted files."""
     parts: dict[int, bytes] = {}
     for at in range(0, len(raw) - ENTRY + 1, ENTRY):
         record = raw[at : at + ENTRY]
@@ -138,7 +143,7 @@ def _records(raw: bytes) -> Iterator[tuple[str, bytes]]:
             parts[record[0] & 0x1F] = record[1:11] + record[14:26] + record[28:32] + record[13:14]
         else:
             if not record[11] & VOLUME and record[0] != ord("."):
-                yield _long_name(parts, record[:11]) or _short_name(record), record
+                yield at // ENTRY, _long_name(parts, record[:11]) or _short_name(record), record
             parts.clear()
 
 

@@ -34,13 +34,19 @@ def reading(path: Path) -> Iterator[Read]:
         os.close(handle)
 
 
+def size_bytes(path: Path) -> int:
+    """Return how many bytes lie in *path*, a file or a block device, whose status says 0."""
+    with path.open("rb") as file:
+        return file.seek(0, os.SEEK_END)
+
+
 def find(path: Path, *, name: Path | None = None) -> Layout:
     """Return the layout of a raw card image; UsageError with the numbers when it is not one, or not whole.
 
     *name* is the file the user knows, where *path* is unpacked from it.
     """
     with reading(path) as read:
-        size = path.stat().st_size
+        size = size_bytes(path)
         path = name or path
         try:
             table = partitions.parse(read)

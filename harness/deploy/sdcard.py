@@ -1,14 +1,12 @@
 """Deploy onto a card that is an image file, as the virtual boards have it: without root, without mounting."""
 
 import fcntl
-import hashlib
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from pathlib import Path
+from typing import IO
 
 import attr
 from labgrid.driver.common import Driver
@@ -17,16 +15,15 @@ from labgrid.step import step
 
 from harness import host
 from harness.card.copy import copy_sparse, grow_to_power_of_two
-from harness.card.ext4 import Ext4Partition
 from harness.card.fat import FatPartition
 from harness.card.slot import CardImage
-from harness.deploy import DeployProtocol
+from harness.deploy import DeployProtocol, listing
+from harness.deploy.listing import Listing
+from harness.deploy.oncard import Card, carry_out
+from harness.deploy.order import Order, after, boot_contents, module_contents, order, settle
 from harness.errors import LabError
 from harness.host import Progress
 from harness.model import BaseImage, BootFiles, Manifest
-
-TEXTS = ("config.txt", "cmdline.txt", "usercfg.txt", "distroconfig.txt", "extraconfig.txt")
-"""What a stock config.txt is made of; larger files cannot change what the firmware decides."""
 
 
 @target_factory.reg_driver
@@ -35,7 +32,8 @@ class CardImageDriver(Driver, DeployProtocol):
     """Writes kernel, boot files and modules into the target's ``CardImage``, a copy of the base image.
 
     Beside the card lies a list of what is on it. Only what differs from the list is written; while that goes on there
-    is no list, and a card without a list is made anew from the base image, which is never written to.
+    is no list, and a card without a list is made anew from the base image, which is never written to. Between two
+    deploys, whatever became of the first, what is on the card boots: see ``oncard``.
     """
 
     bindings = {"slot": CardImage}  # noqa: RUF012 - labgrid's own way to say it
@@ -80,56 +78,47 @@ class CardImageDriver(Driver, DeployProtocol):
 
     def stock(self) -> Mapping[str, bytes]:
         """Return the text files of the base image's boot partition."""
-        fat = FatPartition(self.base.path, self.base.boot_offset)
-        found = {str(path): path for path in fat.sizes() if str(path).lower() in TEXTS}
-        return {name: fat.read(path) for name, path in found.items()}
+        return self._card(self.base.path).texts()
 
     @Driver.check_active
     @step(args=[])
     def deploy(self, files: BootFiles, *, progress: Progress = host.silent) -> Manifest:
         """Bring the card to *files*; returns what was written. LabError when the disk or the card is too small."""
         started = time.monotonic()
-        boot = {str(file.path): hashlib.sha256(file.read()).hexdigest() for file in files.files}
-        modules = _digests(files.modules_root)
         before = self._list()
-        if before and self._hidden(set(before["boot"]) - set(boot)):
+        if before and self._hidden(set(before.boot) - set(listing.boot(files))):
             before = None
         if before is None:
             progress("deploy: copying the base image")
-            with self._anew() as card:
-                self._write(card, files, boot, modules, {"boot": {}, "modules": {}}, progress)
-            written = [*boot, *modules]
+            with self._anew() as path:
+                now, done = self._write(self._card(path), files, listing.NOTHING, progress)
+            self._note(now)
         else:
-            written = [
-                name for kind, now in (("boot", boot), ("modules", modules)) for name in _differ(before[kind], now)
-            ]
-            if written or set(before["boot"]) - set(boot) or set(before["modules"]) - set(modules):
-                self._list_file.unlink()
-                self._write(self.slot.path, files, boot, modules, before, progress)
-        if before is None or not self._list_file.exists():
-            self._note({"boot": boot, "modules": modules})
-        return Manifest(boot, modules, tuple(written), time.monotonic() - started)
+            now, done = self._write(self._card(self.slot.path), files, before, progress)
+            if not done.empty:
+                self._note(after(before, now, done))
+        return Manifest(now.boot, now.modules, done.written, time.monotonic() - started)
 
-    def _write(
-        self,
-        card: Path,
-        files: BootFiles,
-        boot: Mapping[str, str],
-        modules: Mapping[str, str],
-        before: Mapping[str, Mapping[str, str]],
-        progress: Progress,
-    ) -> None:
-        """Modules first: the boot files, config.txt last among them, are what makes the board use them."""
-        root, fat = Ext4Partition(card, self.base.root_offset), FatPartition(card, self.base.boot_offset)
-        stale = _gone(before["modules"], modules)
-        progress(f"deploy: {len(_differ(before['modules'], modules))} module files to write")
-        root.delete(PurePosixPath("/", name) for name in stale)
-        changed = {PurePosixPath("/", name): files.modules_root / name for name in _differ(before["modules"], modules)}
-        root.write(changed)
-        progress(f"deploy: {len(_differ(before['boot'], boot))} boot files to write")
-        contents = {str(file.path): file for file in files.files}
-        fat.write({PurePosixPath(name): contents[name].read() for name in _differ(before["boot"], boot)})
-        fat.delete(PurePosixPath(name) for name in set(before["boot"]) - set(boot))
+    @Driver.check_active
+    @step(args=[])
+    def restore(self, *, progress: Progress = host.silent) -> None:
+        """Make the card a fresh copy of the base image. LabError when the disk is too small."""
+        progress("restore: copying the base image")
+        with self._anew():
+            pass
+        self._note(listing.NOTHING)
+
+    def _write(self, card: Card, files: BootFiles, before: Listing, progress: Progress) -> tuple[Listing, Order]:
+        files = settle(files, before, card.live() if before.boot else "")
+        now = listing.of(files)
+        todo = order(files, before, now)
+        if not todo.empty:
+            self._list_file.unlink(missing_ok=True)
+            carry_out(card, todo, boot_contents(files, todo), module_contents(files, todo), progress=progress)
+        return now, todo
+
+    def _card(self, path: Path) -> Card:
+        return Card(path, self.base.boot_offset, self.base.root_offset)
 
     @contextmanager
     def _anew(self) -> Iterator[Path]:
@@ -160,43 +149,22 @@ class CardImageDriver(Driver, DeployProtocol):
         path: Path = self.slot.path
         return path.with_name(f"{path.name}.json")
 
-    def _list(self) -> dict[str, Any] | None:
+    def _list(self) -> Listing | None:
         """Return what lies on the card; None when that is not known, or the card is of another base image."""
         try:
-            listed: dict[str, Any] = json.loads(self._list_file.read_text())
-            known = listed["base"] == self.base.digest and listed["card"] == _identity(self.slot.path)
-        except (OSError, ValueError, KeyError):
+            listed = listing.from_json(self._list_file.read_text())
+            identity = _identity(self.slot.path)
+        except (OSError, ValueError):
             return None
-        return listed if known else None
+        known = listed is not None and listed[1] == {"base": self.base.digest, "card": identity}
+        return listed[0] if listed and known else None
 
-    def _note(self, listed: dict[str, Any]) -> None:
-        listed |= {"base": self.base.digest, "card": _identity(self.slot.path)}
-        host.write_atomic(self._list_file, json.dumps(listed, indent=1).encode())
+    def _note(self, now: Listing) -> None:
+        listed = listing.to_json(now, base=self.base.digest, card=_identity(self.slot.path))
+        host.write_atomic(self._list_file, listed)
 
 
 def _identity(card: Path) -> list[int]:
     """Size and time of the last change: a card that somebody else has written to is not the one that was listed."""
     status = card.stat()
     return [status.st_size, status.st_mtime_ns]
-
-
-def _digests(root: Path) -> dict[str, str]:
-    """Return the SHA-256 (of a link: where it points) of every file below *root*."""
-    found = {}
-    for path in sorted((root / "lib").rglob("*")):
-        if path.is_symlink():
-            found[str(path.relative_to(root))] = f"-> {path.readlink()}"
-        elif path.is_file():
-            found[str(path.relative_to(root))] = host.sha256(path)
-    return found
-
-
-def _differ(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    return [name for name, digest in now.items() if before.get(name) != digest]
-
-
-def _gone(before: Mapping[str, str], now: Mapping[str, str]) -> set[str]:
-    """Return what to delete: the folder of a release that is there no more, or its single files."""
-    releases = {name.split("/")[2] for name in now}
-    gone = {name for name in before if name not in now}
-    return {"/".join(name.split("/")[:3]) if name.split("/")[2] not in releases else name for name in gone}

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from harness import host
-from harness.card.ext4 import Ext4Partition
+from harness.card.ext4 import Ext4Partition, Rights
 from harness.errors import LabError
 
 P = PurePosixPath
@@ -117,10 +117,67 @@ def test_an_error_that_debugfs_returns_0_for_is_an_error(root: Ext4Partition) ->
         root.write({P("/file/below"): b"y"})
 
 
-def test_a_card_that_lost_its_power_is_repaired_before_it_is_written(root: Ext4Partition) -> None:
-    host.run(["debugfs", "-w", "-R", "feature needs_recovery", f"{root.image}?offset={root.offset}"])
+def test_a_card_that_lost_its_power_gets_its_journal_replayed_where_it_lies(
+    root: Ext4Partition, tmp_path: Path
+) -> None:
+    """A power cut is how each run ends: the last writes are in the journal and nowhere else."""
+    place = f"{root.image}?offset={root.offset}"
+    root.write({P("/file"): b"old"})
+    block = host.run(["debugfs", "-R", "blocks /file", place]).decode().strip()
+    (tmp_path / "block").write_bytes(b"new".ljust(1024, b"\0"))
+    (tmp_path / "script").write_text(f"journal_open\njournal_write -b {block} {tmp_path / 'block'}\njournal_close\n")
+    host.run(["debugfs", "-w", "-f", tmp_path / "script", place])
+    assert root.read("/file") == b"old"
     assert root.repair()
     assert not root.repair()
+    assert root.read("/file") == b"new"
+    fsck(root)
+
+
+def test_a_writer_that_is_killed_leaves_a_mark_and_the_next_one_checks_first(
+    root: Ext4Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ext4Partition, "_verify", killed)
+        with pytest.raises(KeyboardInterrupt):
+            root.write({P("/file"): b"first"})
+    again = Ext4Partition(root.image, root.offset)
+    assert again.repair()
+    again.write({P("/file"): b"second"})
+    assert not Ext4Partition(root.image, root.offset).repair()
+
+
+def break_root_folder(root: Ext4Partition, state: int) -> None:
+    place = f"{root.image}?offset={root.offset}"
+    block = int(host.run(["debugfs", "-R", "blocks /", place]).decode())
+    with root.image.open("r+b") as file:
+        file.seek(root.offset + block * 1024)
+        file.write(b"\xff" * 1024)
+    host.run(["debugfs", "-w", "-R", f"set_super_value state {state}", place])
+
+
+def test_damage_that_the_kernel_has_met_is_told_in_e2fscks_words(root: Ext4Partition) -> None:
+    """A card with bad blocks is not repaired behind anybody's back."""
+    break_root_folder(root, state=2)
+    with pytest.raises(LabError, match="the root filesystem is damaged: e2fsck -p returned 4") as caught:
+        root.repair()
+    assert any("RUN fsck MANUALLY" in line for line in caught.value.evidence)
+
+
+def test_what_a_killed_writer_left_is_repaired_whatever_it_is(root: Ext4Partition) -> None:
+    break_root_folder(root, state=0)
+    assert root.repair()
+    fsck(root)
+
+
+def test_a_file_gets_the_rights_asked_for(root: Ext4Partition) -> None:
+    root.write({P("/etc/shadow"): b"x", P("/etc/passwd"): b"y"}, rights={P("/etc/shadow"): Rights(0o640, gid=42)})
+    nodes = root.nodes("/etc")
+    assert (oct(nodes["shadow"].mode), nodes["shadow"].gid) == ("0o100640", 42)
+    assert oct(nodes["passwd"].mode) == "0o100644"
     fsck(root)
 
 

@@ -96,6 +96,64 @@ def test_other_widths_of_fat_work_the_same(tmp_path: Path, bits: int) -> None:
     assert all(fat.read(path) == files[path] for path in fat.sizes())
 
 
+class Killed(BaseException):
+    """What a SIGKILL would have ended."""
+
+
+def patches(boot: FatPartition, monkeypatch: pytest.MonkeyPatch, *, survive: int) -> None:
+    """Let the writer die at its *survive*-th next write to a directory record."""
+    real, done = FatPartition._patch, []
+
+    def patch(self: FatPartition, *args: object) -> None:
+        if len(done) == survive:
+            raise Killed
+        done.append(args)
+        real(self, *args)
+
+    monkeypatch.setattr(FatPartition, "_patch", patch)
+
+
+def fsck(boot: FatPartition, tmp_path: Path) -> str:
+    """What fsck.vfat says that it would change; empty for a clean file system."""
+    part = tmp_path / "part.img"
+    with reading(boot.image) as read:
+        part.write_bytes(read(boot.offset, 16 << 20))
+    said = host.run(["fsck.vfat", "-n", part], accept=(0, 1)).decode()
+    return "\n".join(line for line in said.splitlines()[1:] if "files," not in line)
+
+
+def test_a_switched_file_has_its_new_content_and_nothing_is_left_beside(boot: FatPartition, tmp_path: Path) -> None:
+    boot.write({P("Config.txt"): b"old" * 3000})
+    free = boot.free_bytes()
+    boot.switch(P("config.txt"), b"new")
+    assert boot.sizes() == {P("Config.txt"): 3}
+    assert boot.free_bytes() > free
+    assert not fsck(boot, tmp_path)
+
+
+def test_a_file_that_is_not_there_yet_is_switched_on(boot: FatPartition) -> None:
+    boot.switch(P("config.txt"), b"new")
+    assert boot.read("config.txt") == b"new"
+
+
+@pytest.mark.parametrize("survive", [0, 1])
+def test_a_switch_that_is_cut_short_leaves_the_old_content_or_the_new(
+    boot: FatPartition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, survive: int
+) -> None:
+    boot.write({P("config.txt"): b"old" * 3000})
+    with monkeypatch.context() as patched:
+        patches(boot, patched, survive=survive)
+        with pytest.raises(Killed):
+            boot.switch(P("config.txt"), b"new" * 2000)
+    assert boot.read("config.txt") == (b"old" * 3000, b"new" * 2000)[survive]
+    boot.switch(P("config.txt"), b"newer" * 2500)
+    boot.write({P("other.txt"): b"other" * 9000})
+    assert boot.read("config.txt") == b"newer" * 2500
+    assert set(boot.sizes()) == {P("config.txt"), P("other.txt")}
+    # What is lost of the old content lies in no other file.
+    assert "share" not in fsck(boot, tmp_path)
+
+
 @given(data=st.binary(min_size=600, max_size=4096), at=st.integers(0, 3 << 20))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_file_system_is_a_clear_error_or_a_listing_never_a_hang(
