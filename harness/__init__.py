@@ -9,11 +9,11 @@ Floors; an import points down only (``tests_unit/test_layers.py`` holds this pic
     5  nightly                                 runs the floor below many times
     4  strategy lab                            labgrid
     3  build image deploy power console virtual   labgrid, pexpect, cables; not one another
-    2  card deadline host progress usbbus      a card image; deadlines; host programs, disk, cache; USB; what a wait shows
+    2  card deadline host progress usbbus      a card image; an end to a wait; the host's programs and disk; USB
     1  boards bootfs verdict checks report     pure: no subprocess, socket, serial, labgrid, pytest, clock
     0  model errors                            attrs
 
 ``image`` makes (or takes) a base image, ``card`` reads and writes one, ``deploy`` puts a kernel onto it, ``virtual``
-boots it; they meet only in the frozen values of ``model``. ``card``, ``host`` and ``usbbus`` stand on a floor of their own because
-four rooms above need them and none of those may import another.
+boots it; they meet only in the frozen values of ``model``. ``card``, ``host`` and ``usbbus`` stand on a floor of their
+own because four rooms above need them and none of those may import another.
 """

@@ -1,5 +1,6 @@
 """pi64's own command line options; each overrides the same word in lab.yaml."""
 
+import argparse
 from typing import Any
 
 import attrs
@@ -13,10 +14,40 @@ DEFAULT = "virtual-rpi3"
 RETRIES = 2  # of one run: a bench that needs more is to be looked at, not asked again
 
 
+class Board(argparse.Action):
+    """Keep each ``--board`` in ``boards``; ``board`` is the last one."""
+
+    def __call__(self, _parser: Any, namespace: Any, value: Any, _option: Any = None) -> None:
+        """Take one more board."""
+        namespace.boards = (*getattr(namespace, "boards", ()), value)
+        namespace.board = value
+
+
+def seconds(word: str) -> float:
+    """Return a time to wait; ValueError, which argparse tells, when it is none."""
+    value = float(word)
+    if not 0 <= value < float("inf"):
+        raise ValueError(word)
+    return value
+
+
 def add(parser: pytest.Parser) -> None:
     """Add what a user may choose."""
     group = parser.getgroup("pi64", "pi64: 64-bit kernels on Raspberry Pi boards")
-    group.addoption("--board", metavar="NAME", default=DEFAULT, help="target of lab.yaml (default: %(default)s)")
+    group.addoption(
+        "--board",
+        metavar="NAME",
+        default=DEFAULT,
+        action=Board,
+        help="target of lab.yaml (default: %(default)s); may be repeated: side by side, as `pi64 run` does",
+    )
+    group.addoption(
+        "--board-wait",
+        metavar="SECONDS",
+        type=seconds,
+        default=0.0,
+        help="how long to wait for a board that somebody else has (default: not at all)",
+    )
     group.addoption("--source", help="kernel source: folder, tarball, git URL, or package:PATTERN")
     group.addoption("--ref", help="branch, tag or commit of a git source")
     group.addoption("--toolchain", help="`system`, `llvm`, `built`, a folder, or a cross prefix")

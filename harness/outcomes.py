@@ -79,6 +79,8 @@ def pytest_runtest_makereport(
         report.longrepr = run.clean(str(error)) if run else printable(without_credentials(str(error)))
         if report.when != "teardown":
             report.when = "call" if isinstance(error, TargetError) else "setup"
+    # What was logged holds what relays, servers and boards said, in their own words.
+    report.sections = [(name, printable(text) if "log" in name else text) for name, text in report.sections]
     if RUN in item.config.stash and (report.when == "call" or report.outcome != "passed"):
         item.config.stash[RUN].case(
             report, AssertionError(error) if isinstance(error, pytest.fail.Exception) else error

@@ -54,11 +54,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """Run several boards side by side, each in a pytest of its own; one board is pytest's own affair."""
-    wanted = sidebyside.wanted(config.option, lambda: lab_config.load(_lab_file(config)))
-    if not wanted:
-        return None
     rest = sidebyside.without_boards(config.invocation_params.args)
     try:
+        wanted = sidebyside.wanted(config.option, lambda: lab_config.load(_lab_file(config)))
+        if not wanted:
+            return None
         return sidebyside.run(wanted, rest, tell=lambda line: sys.stdout.write(f"{line}\n"), folder=Path.cwd())
     except Pi64Error as error:
         raise pytest.UsageError(str(error)) from error
@@ -256,7 +256,7 @@ def base_image(target_options: TargetOptions, run: Run, progress: Progress) -> B
     """The system that lies under the kernel."""
     wanted = target_options.image
     account = target_options.login.account(run.target)
-    if target_options.login.password_env:
+    if target_options.login.secret:
         run.keep_secret(account.password)
     return run.note(
         image=choose_image(

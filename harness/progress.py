@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from harness.report.redact import printable
+
 REDRAW_S = 0.1
 PLAIN_S = 20.0  # between two lines of the same work in a log file
 
@@ -42,6 +44,7 @@ class Progress:
     def _show(self, text: str) -> None:
         if self._reporter is None:
             return
+        text = printable(text)
         with self._uncaptured():
             if self._live:
                 self._draw_below(text[: shutil.get_terminal_size().columns - 1])

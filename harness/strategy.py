@@ -26,6 +26,7 @@ from harness.host import Progress
 from harness.model import BaseImage, BootFiles, BootRecord, Finding, Manifest
 from harness.power.coldstart import heard_while_off, proof_of_power
 from harness.power.switch import PowerSwitch
+from harness.report.redact import printable
 
 LOGIN_TIMEOUT_S = 60.0  # from the prompt to the shell; PAM and bash take 2 s in QEMU
 REBOOT = "sudo systemctl reboot"
@@ -202,14 +203,14 @@ class RaspberryPiStrategy(Strategy):
         try:
             self._cut_power()
         except LabError as error:
-            self.logger.error("%s", error.message)  # noqa: TRY400
+            self.logger.error("%s", printable(error.message))  # noqa: TRY400
 
     def close(self) -> None:
         """Power off, stop listening, let the drivers go."""
         self.power_off()
         if self.recorder:
             self.recorder.stop()
-            self.recorder = None
+            self.recorder = self._off_at = None
         for driver in (self.console, self.power, self.medium):
             if driver:
                 self.target.deactivate(driver)

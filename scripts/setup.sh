@@ -21,13 +21,12 @@ BINFMT=/proc/sys/fs/binfmt_misc
 # program (or file) = package. harness/host.py PACKAGES has the same names, for its hints.
 TEST_NEEDS="
 bzip2=bzip2 debugfs=e2fsprogs depmod=kmod fakeroot=fakeroot gcc=gcc git=git make=make
-mcopy=mtools mke2fs=e2fsprogs mkfs.vfat=dosfstools qemu-system-aarch64=qemu-system-arm
+mcopy=mtools mke2fs=e2fsprogs mkfs.vfat=dosfstools openssl=openssl qemu-system-aarch64=qemu-system-arm
 sfdisk=fdisk ssh=openssh-client sshd=openssh-server tar=tar xz=xz-utils
 /usr/include/stdio.h=libc6-dev
 "
 HW_NEEDS="
 aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu bc=bc bison=bison ccache=ccache cpio=cpio flex=flex mmdebstrap=mmdebstrap
-openssl=openssl
 qemu-arm-static=qemu-user-static rsync=rsync update-binfmts=binfmt-support
 /usr/include/gelf.h=libelf-dev /usr/include/openssl/ssl.h=libssl-dev
 /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring

@@ -1,9 +1,30 @@
 """Far ends that the tests of several rooms share."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from scriptedpi import ScriptedPi
+
+from harness import host
+from harness.lab import claim
+
+
+@pytest.fixture(scope="session")
+def _claims(tmp_path_factory):
+    return tmp_path_factory.mktemp("claims")
+
+
+@pytest.fixture(autouse=True)
+def _own_boards(_claims, monkeypatch) -> None:
+    """Two tests that run at once may call their boards alike; one with a cache of its own has its own boards too."""
+    before = os.environ.get("PI64_CACHE")
+
+    def folder() -> Path:
+        return _claims if os.environ.get("PI64_CACHE") == before else host.cache_dir("boards")
+
+    monkeypatch.setattr(claim, "folder", folder)
 
 
 @pytest.fixture

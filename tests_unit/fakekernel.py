@@ -1,7 +1,7 @@
 """A kernel of a few hundred bytes: prints a text on the PL011, then obeys single keys, hangs, resets or powers off.
 
 It has a real arm64 Image header, so firmware and QEMU take it for a kernel; it answers within 0.2 s of power-on.
-Keys: ``r`` resets through the watchdog block, ``p`` powers off the way bcm2835_wdt does, ``t`` restarts as Linux does
+Keys: ``r`` resets through the watchdog block, ``p`` powers off the way bcm2835_wdt does, ``~`` restarts as Linux does
 after ``reboot '0 tryboot'``, any other is echoed.
 """
 
@@ -38,7 +38,7 @@ def image(message: str, *, soc: str = "bcm2837", then: str = "keys") -> bytes:
     code.word(0xB9401823)
     code.branch(0x37200003, "keys", bits=14)  # tbnz w3, #4: receive FIFO empty
     code.word(0x39400020)  # ldrb w0, [x1]
-    for key, target in (("r", "reset"), ("p", "poweroff"), ("t", "tryboot")):
+    for key, target in (("r", "reset"), ("p", "poweroff"), ("~", "tryboot")):
         code.word(0x7100001F | ord(key) << 10)  # cmp w0, #key
         code.branch(0x54000000, target)  # b.eq
     code.word(0xB9000020)

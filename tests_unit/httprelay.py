@@ -17,6 +17,8 @@ class HttpRelay:
         self.mute = False
         """Whether it accepts connections and says nothing."""
         self.status = 200
+        self.reason: str | None = None
+        """What it says behind its status; None: what HTTP calls that."""
         self.orders: list[bool] = []
         self._switch = switch
         self._release = threading.Event()
@@ -54,7 +56,7 @@ class HttpRelay:
     def _answer(self, handler: http.server.BaseHTTPRequestHandler, body: bytes) -> None:
         if self.mute:
             self._release.wait(60)
-        handler.send_response(self.status)
+        handler.send_response(self.status, self.reason)
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         handler.wfile.write(body)

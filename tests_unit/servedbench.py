@@ -14,7 +14,7 @@ from harness.deploy.cardmux import NetworkCardMux, NetworkCardMuxDriver
 from harness.virtual.bench import Address, Bench
 
 PROMPT = b"login: "
-EVERY = bytes(byte for byte in range(256) if byte not in b"rpt")
+EVERY = bytes(byte for byte in range(256) if byte not in b"rp~")
 """Every byte that the tiny kernel sends back; the others it obeys."""
 
 

@@ -17,7 +17,7 @@ FLOORS = {
     5: ("nightly",),
     4: ("strategy", "lab"),
     3: ("build", "image", "deploy", "power", "console", "virtual"),
-    2: ("card", "host", "progress"),
+    2: ("card", "deadline", "host", "progress", "usbbus"),
     1: ("boards", "bootfs", "verdict", "checks", "report"),
     0: ("model", "errors"),
 }
@@ -26,6 +26,7 @@ SIDEWAYS = {
     ("errors", "model"): "an exception carries the values that it is about",
     ("checks", "verdict"): "a check makes its findings the way the log scanner makes them",
     ("card", "host"): "the card is read and written by host programs",
+    ("report", "verdict"): "a page finds a finding's line on the console by what the log scanner makes of a line",
     ("plugin", "outcomes"): "the second half of the plugin: fixtures here, how they end there",
     ("plugin", "attempts"): "how a test is repeated, between the fixtures and how they end",
     ("plugin", "options"): "what the command line may say",

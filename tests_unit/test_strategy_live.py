@@ -71,7 +71,7 @@ class TypedTryboot(Driver, LiveDeployProtocol):
 
     def restart(self) -> None:
         self.asked.append("restart")
-        self.console.write(b"t")
+        self.console.write(b"~")
 
     def commit(self, console: object) -> None:
         self.asked.append("commit")

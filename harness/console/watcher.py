@@ -107,11 +107,11 @@ class BootWatch:
             target=self._recorder.name,
             stages={stage: round(seconds - zero, 3) for stage, seconds in boot.stages.items()},
             reached=not self._reason,
-            reason=self._reason,
+            reason=printable(self._reason),  # a test may say it by itself
             findings=tuple(self._findings),
             log=self._recorder.log,
             first_line=boot.first_line,
-            tail=tuple(self._last_lines[-TAIL_LINES:]),
+            tail=tuple(map(printable, self._last_lines[-TAIL_LINES:])),
         )
 
     def _watch(self, progress: Progress) -> None:

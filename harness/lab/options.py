@@ -1,6 +1,7 @@
 """What lab.yaml says about one target under ``options:``; labgrid's own words stand beside it."""
 
 import os
+from pathlib import Path
 from typing import Literal
 
 import attrs
@@ -64,9 +65,18 @@ class LoginOptions:
     password: str | None = attrs.field(default=None, repr=False)
     password_env: str | None = None
     """Name of the environment variable that holds the password: for boards whose password is a secret."""
+    password_file: str | None = None
+    """A file whose first line is the password, for the same; ``~`` is the home folder."""
+
+    @property
+    def secret(self) -> bool:
+        """Whether the password is one that must not be shown."""
+        return self.password_env is not None or self.password_file is not None
 
     def account(self, target: str) -> Account:
-        """Return who logs in; UsageError when the environment lacks what was named."""
+        """Return who logs in; UsageError when the environment, or the file, lacks what was named."""
+        if self.password_file is not None:
+            return Account(self.user, _first_line(target, self.user, Path(self.password_file).expanduser()))
         if self.password_env is None:
             return Account(self.user, self.password or "")
         password = os.environ.get(self.password_env)
@@ -76,6 +86,20 @@ class LoginOptions:
                 hint=f"it holds the password of user `{self.user}`: export {self.password_env}=...",
             )
         return Account(self.user, password)
+
+
+def _first_line(target: str, user: str, path: Path) -> str:
+    try:
+        line = path.read_text().partition("\n")[0].rstrip("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UsageError(
+            f"{target}: the password file {path} cannot be read: {why}",
+            hint=f"its first line is the password of user `{user}`; let it be readable by you alone: chmod 600",
+        ) from None
+    if not line:
+        raise UsageError(f"{target}: the first line of the password file {path} is empty")
+    return line
 
 
 @attrs.frozen

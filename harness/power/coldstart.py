@@ -1,12 +1,14 @@
 """Whether a switch that answers also switches: a board that was never off goes on where it was."""
 
+import bisect
 import re
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from harness.model import BootRecord, Finding
-from harness.verdict.coldstart import not_cut, outlived
+from harness.verdict.coldstart import SETTLED_S, not_cut, outlived, spoken_while_off
 
+LATELY_S = 2.0  # a board that boots says something every few tenths of a second
 ANSWER_S = 1.0  # a getty or a shell answers Enter within milliseconds
 PROMPT = re.compile(rb"login: ?$|[$#] ?$")
 
@@ -30,6 +32,18 @@ class Recording(Protocol):
 
     def read(self, position: int, *, timeout: float, limit: int = ...) -> bytes:
         """Return what came at *position* and after."""
+
+
+def heard_while_off(recording: Recording, *, position: int, since: float) -> Finding | None:
+    """Return the finding ``power-not-cut`` if a board talks that was switched off at *since*; it waits for nothing.
+
+    To be asked just before power-on; *position* is where the recording stood when it was switched off. A switch that
+    opens late does open: what counts came lately, and cannot have waited in the adapter since the board was on.
+    """
+    lately, end = max(since + SETTLED_S, recording.now - LATELY_S), recording.position
+    position = bisect.bisect_left(range(end), lately, lo=position, key=recording.time_at)
+    data = recording.read(position, timeout=0, limit=end - position) if position < end else b""
+    return spoken_while_off(data, first_line=recording.line_number(position))
 
 
 def proof_of_power(

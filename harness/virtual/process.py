@@ -1,10 +1,13 @@
 """The process of one virtual board, seen from the one who drives it: start or join it, ask it, listen to its line."""
 
+import contextlib
 import json
+import os
 import select
 import shlex
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -16,6 +19,7 @@ from harness.errors import LabError
 from harness.virtual.qemu import Network
 
 START_TIMEOUT_S = 20.0  # a Python process that imports libfdt; 0.2 s when the host is idle
+QUIT_TIMEOUT_S = 20.0  # it kills QEMU and removes its folder: 0.1 s when the host is idle
 ANSWER_TIMEOUT_S = 120.0  # QEMU's start may take ten, the copy of a large card on a slow disk most of the rest
 
 
@@ -101,6 +105,21 @@ class BoardProcess:
     def line(self) -> socket.socket:
         """Return a new connection to the serial line; OSError when there is nobody any more."""
         return self._connect("console")
+
+    def quit(self) -> None:
+        """End the board's process, and return when it is gone, with QEMU and its folder; LabError when it stays."""
+        # Of a socket the kernel tells who listens at its other end: a detached board need not be our child.
+        pid, _, _ = struct.unpack("3i", self._control.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        with contextlib.suppress(ProcessLookupError):
+            gone = os.pidfd_open(pid)
+            try:
+                self.ask("quit")
+                if not select.select([gone], [], [], QUIT_TIMEOUT_S)[0]:
+                    raise LabError(f"{self._name}: the virtual board's process {pid} was told to quit, and stays")
+            finally:
+                os.close(gone)
+        if self.child:
+            self.child.wait()
 
     @property
     def closed(self) -> bool:

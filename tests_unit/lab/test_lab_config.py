@@ -127,6 +127,21 @@ def test_a_password_may_come_from_the_environment_and_is_missed_by_name(monkeypa
     assert "hunter2" not in repr(account) + repr(options)
 
 
+def test_a_password_may_come_from_a_file_and_only_its_name_is_told(tmp_path) -> None:
+    secret = tmp_path / "password"
+    options = parse(**{"password: raspberry": f"password_file: {secret}"}).targets["virtual-rpi3"]
+    with pytest.raises(UsageError, match="password cannot be read: No such file or directory"):
+        options.login.account("virtual-rpi3")
+    for content in (b"", b"\nhunter2\n", b"hunter2\xff"):
+        secret.write_bytes(content)
+        with pytest.raises(UsageError, match="password file") as caught:
+            options.login.account("virtual-rpi3")
+        assert "hunter2" not in str(caught.value)
+    secret.write_bytes(b"hunter2\r\nmore\n")
+    assert options.login.account("virtual-rpi3").password == "hunter2"
+    assert options.login.secret
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

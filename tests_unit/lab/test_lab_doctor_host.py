@@ -15,11 +15,11 @@ import pytest
 
 import harness
 from harness import host as lab_host
+from harness.deadline import within, words
 from harness.errors import LabError
 from harness.lab import doctor
 from harness.lab.doctor import answer, wire
 from harness.lab.doctor.bench import Bench
-from harness.lab.doctor.deadline import within, words
 from harness.lab.doctor.parts import clock, coordinator, disk, host, network, python
 
 MIB = 2**20

@@ -17,11 +17,11 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 
 import attrs
 
+from harness.deadline import words
 from harness.errors import Pi64Error
 from harness.lab.doctor import parts
 from harness.lab.doctor.answer import Answer, absent, clean, fault
 from harness.lab.doctor.bench import Bench
-from harness.lab.doctor.deadline import words
 from harness.lab.doctor.supply import Inapplicable
 
 Look = Callable[[Bench], Iterator[Answer]]

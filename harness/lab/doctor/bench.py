@@ -10,19 +10,20 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
 from harness import boards
+from harness.deadline import within, words
 from harness.errors import LabError, Pi64Error
 from harness.host import Progress, silent
 from harness.lab.doctor import usbtree
-from harness.lab.doctor.deadline import within, words
 from harness.lab.doctor.supply import Inapplicable, Supply
 from harness.model import BoardProfile
 
 if TYPE_CHECKING:
+    from harness.lab.claim import Lock
     from harness.lab.config import Lab
     from harness.lab.options import TargetOptions
     from harness.strategy import RaspberryPiStrategy
@@ -63,8 +64,8 @@ class Bench:
     """Why there is nothing to boot from."""
     console_open: bool = False
     """Whether the doctor itself has the console."""
-    claim: IO[str] | None = None
-    """The lock of its card, while the doctor holds it."""
+    claim: "Lock | None" = None
+    """The board, while the doctor has it."""
     running: "RaspberryPiStrategy | None" = None
     """The strategy of a run that has failed: looked at, never touched."""
 

@@ -10,11 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.deadline import within
 from harness.errors import LabError
 from harness.lab import doctor
 from harness.lab.doctor.answer import Answer
 from harness.lab.doctor.bench import Bench
-from harness.lab.doctor.deadline import within
 
 if TYPE_CHECKING:
     from harness.strategy import RaspberryPiStrategy

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from harness.deadline import within, words
 from harness.errors import LabError
 from harness.lab.doctor.bench import Bench
-from harness.lab.doctor.deadline import within, words
 
 SWITCH_S = 15.0
 HOST, DUT = "host", "dut"

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from harness.deadline import within, words
 from harness.errors import LabError
-from harness.lab.doctor.deadline import within, words
 
 if TYPE_CHECKING:
     from harness.lab.doctor.bench import Bench

@@ -7,8 +7,8 @@ import time
 
 import attrs
 
+from harness.deadline import words
 from harness.errors import LabError
-from harness.lab.doctor.deadline import words
 
 CONNECT_S = 3.0
 BLOCK = 512

@@ -8,10 +8,10 @@ from pathlib import Path
 import attrs
 
 from harness import host
+from harness.deadline import within
 from harness.errors import LabError
 from harness.lab.doctor.answer import Answer, fault, ok
 from harness.lab.doctor.bench import Bench
-from harness.lab.doctor.deadline import within
 
 ORDER = 40
 ASK_S = 3.0  # a network disk that is gone answers never

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 import attrs
 
 from harness import host
+from harness.deadline import within
 from harness.errors import LabError
 from harness.lab.doctor.answer import Answer, fault, ok
 from harness.lab.doctor.bench import Bench
-from harness.lab.doctor.deadline import within
 
 ORDER = 20
 ASK_S = 10.0  # for one program's version; a busy host loads QEMU for a second

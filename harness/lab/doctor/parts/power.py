@@ -12,11 +12,11 @@ from typing import Any
 
 from harness import host
 from harness.console.recorder import Recorder
+from harness.deadline import within, words
 from harness.errors import LabError
 from harness.lab.doctor import speech
 from harness.lab.doctor.answer import Answer, absent, fault, ok
 from harness.lab.doctor.bench import Bench, class_names
-from harness.lab.doctor.deadline import within, words
 from harness.model import BootRecord
 from harness.power.coldstart import proof_of_power
 from harness.verdict.stages import StageTracker

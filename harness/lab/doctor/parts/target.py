@@ -1,11 +1,10 @@
 """labgrid makes the target, all of it is there, and no other process has it."""
 
-import fcntl
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.lab import claim
 from harness.lab.doctor.answer import Answer, fault, ok
 from harness.lab.doctor.bench import Bench, class_names
 
@@ -30,20 +29,12 @@ def look(bench: Bench) -> Iterator[Answer]:
 
 def prove(bench: Bench) -> Iterator[Answer]:
     """Take the board for as long as the doctor is busy with it, as a run would."""
-    lock = lock_of(bench.strategy.medium)
-    if lock is None or bench.used_by:
+    if bench.used_by:
         return
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    bench.claim = lock.open("a+")
-    try:
-        fcntl.flock(bench.claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        bench.used_by = holder(lock)
+    bench.claim = claim.take(_claimed(bench))
+    if bench.claim is None:
+        bench.used_by = claim.holder(claim.lock_file(_claimed(bench))) or "another process"
         yield fault(bench.board, f"another run has just taken it: {bench.used_by}", "wait for it to end")
-        return
-    bench.claim.truncate(0)
-    bench.claim.write(f"pi64 doctor, process {os.getpid()}")
-    bench.claim.flush()
 
 
 def lock_of(medium: Any) -> Path | None:
@@ -57,30 +48,21 @@ def lock_of(medium: Any) -> Path | None:
     return None
 
 
-def holder(lock: Path) -> str:
-    """Return what the lock file of a medium says of the process that holds it; empty when nobody does."""
-    try:
-        with lock.open("r+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return file.read(200).strip() or "another process"
-    except OSError:  # nobody has ever deployed
-        pass
-    return ""
-
-
 def _claims(bench: Bench) -> Iterator[Answer]:
-    lock = lock_of(bench.strategy.medium)
-    if lock is None:
-        return
-    if by := holder(lock):
+    locks = (claim.lock_file(_claimed(bench)), lock_of(bench.strategy.medium))
+    if by := next(filter(None, (claim.holder(lock) for lock in locks if lock)), ""):
         bench.used_by = by
         yield fault(
             bench.board, f"another run has it: {by}", "wait for it; until then its power and its mux stay as they are"
         )
     else:
         yield ok(bench.board, "no other run has it")
+
+
+def _claimed(bench: Bench) -> str:
+    """Return by which name a run claims the board: its target's, or its place's at the coordinator."""
+    place = next(iter(bench.resources("RemotePlace")), None)
+    return claim.place(place.name, bench.coordinator) if place else bench.board
 
 
 def _name(driver: Any) -> str:

@@ -14,7 +14,7 @@ def within(seconds: float, ask: Callable[[], T], what: str) -> T:
     """Return what *ask* returns, or raise what it raises; LabError naming *what* when it has not after *seconds*.
 
     *ask* runs in a thread, for half of labgrid's power drivers, and the kernel itself, know no deadline. One that is
-    late is left behind; it cannot keep the process from ending.
+    late is left behind; it cannot keep the process from ending. A signal that ends the wait leaves it behind as well.
     """
     answer: list[tuple[bool, Any]] = []
     done = threading.Event()
@@ -27,11 +27,13 @@ def within(seconds: float, ask: Callable[[], T], what: str) -> T:
         done.set()
 
     steps = _steps()
-    threading.Thread(target=run, name=f"doctor: {what}", daemon=True).start()
-    if not done.wait(seconds):
-        if steps is not None:
+    threading.Thread(target=run, name=what, daemon=True).start()
+    try:
+        if not done.wait(seconds):
+            raise LabError(f"{what}: no answer within {seconds:g} s")
+    finally:
+        if steps is not None and not done.is_set():
             _forget_steps(steps)
-        raise LabError(f"{what}: no answer within {seconds:g} s")
     good, value = answer[0]
     if not good:
         raise value
