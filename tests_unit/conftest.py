@@ -27,6 +27,13 @@ def _own_boards(_claims, monkeypatch) -> None:
     monkeypatch.setattr(claim, "folder", folder)
 
 
+@pytest.fixture(autouse=True)
+def _no_worker(monkeypatch) -> None:
+    """A pytest that a test starts is nobody's worker, whatever runs the tests."""
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def pi() -> Iterator[ScriptedPi]:
     """A scripted Pi, powered off."""

@@ -97,7 +97,8 @@ def _explain(args: argparse.Namespace) -> int:
 
 def _purpose(options: TargetOptions, features: Collection[str]) -> Purpose:
     """Return what the kernel is meant for; of an image that the user brings, the word size is not looked up here."""
-    return kernels.purpose(options, features=features, userland_bits=0 if options.image.file else kernels.OUR_USERLAND_BITS)
+    bits = 0 if options.image.file else kernels.OUR_USERLAND_BITS
+    return kernels.purpose(options, features=features, userland_bits=bits)
 
 
 def _inputs(

@@ -1,0 +1,6 @@
+"""What many runs say together: their history, and what is new in one of them.
+
+``db`` opens the history's file, ``schema`` is its form; ``importer`` fills it from the records of runs (``facts`` reads
+one, ``store`` writes it), ``questions`` and ``evidence`` ask it. ``compare`` decides what is new in a run, with
+``sequence`` for what is there or not, and ``slowness`` for what takes longer; these three are pure.
+"""
