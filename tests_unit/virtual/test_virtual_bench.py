@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from threading import Thread
 
@@ -560,13 +559,12 @@ def _http_status(board: Served) -> dict:
 
 def _process(board: Served) -> Path:
     """The folder of the board's process."""
-    [folder] = [
-        Path(argument)
+    [words] = [
+        Path(f"/proc/{pid}/cmdline").read_text().split("\0")
         for pid in board_processes("PI64_CACHE")
-        for argument in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-        if argument.startswith(tempfile.gettempdir()) and os.environ["PI64_CACHE"] in _environment(pid)
+        if os.environ["PI64_CACHE"] in _environment(pid)
     ]
-    return folder
+    return Path(words[words.index("--folder") + 1])
 
 
 def _environment(pid: int) -> str:
