@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from harness.errors import LabError, Pi64Error
 
@@ -153,3 +154,18 @@ def sha256(path: Path) -> str:
     """Return the hex SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def take(lock: IO[str], what: str, *, hint: str) -> None:
+    """Lock the open file *lock* for this process, until it is closed, and note there who has it.
+
+    Does not wait: LabError, which begins with *what*, names the one that has it.
+    """
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        raise LabError(f"{what} is in use by another run ({lock.read().strip()})", hint=hint) from None
+    lock.truncate(0)
+    lock.write(f"process {os.getpid()}")
+    lock.flush()

@@ -6,8 +6,6 @@ put beside the old one's, and then the tree is switched; whoever is killed on th
 the old system or wholly the new one.
 """
 
-import fcntl
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -62,18 +60,11 @@ class NetbootDriver(Driver, DeployProtocol):
                 f"{self.target.name}: {self.server.tftp_folder} cannot be written: {error.strerror}",
                 hint="run pi64 as root where a target boots by network",
             ) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.seek(0)
-            holder = self._lock.read().strip()
-            raise LabError(
-                f"{self.target.name}: {self._tree} is in use by another run ({holder})",
-                hint="wait for it to end; if that runs another board, one of the two serial numbers is wrong",
-            ) from None
-        self._lock.truncate(0)
-        self._lock.write(f"process {os.getpid()}")
-        self._lock.flush()
+        host.take(
+            self._lock,
+            f"{self.target.name}: {self._tree}",
+            hint="wait for it to end; if that runs another board, one of the two serial numbers is wrong",
+        )
 
     def on_deactivate(self) -> None:
         """Let the folders go."""

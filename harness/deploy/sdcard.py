@@ -1,7 +1,5 @@
 """Deploy onto a card that is an image file, as the virtual boards have it: without root, without mounting."""
 
-import fcntl
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -48,18 +46,11 @@ class CardImageDriver(Driver, DeployProtocol):
         lock = self.slot.path.with_suffix(".lock")
         lock.parent.mkdir(parents=True, exist_ok=True)
         self._lock = lock.open("a+")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.seek(0)
-            holder = self._lock.read().strip()
-            raise LabError(
-                f"{self.target.name}: its card {self.slot.path} is in use by another run ({holder})",
-                hint="wait for it to end, or give this target a card of its own (`CardImage: {file: ...}`)",
-            ) from None
-        self._lock.truncate(0)
-        self._lock.write(f"process {os.getpid()}")
-        self._lock.flush()
+        host.take(
+            self._lock,
+            f"{self.target.name}: its card {self.slot.path}",
+            hint="wait for it to end, or give this target a card of its own (`CardImage: {file: ...}`)",
+        )
 
     def on_deactivate(self) -> None:
         """Let the card go."""
