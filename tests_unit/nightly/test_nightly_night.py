@@ -15,5 +15,5 @@ def test_what_is_written_is_what_is_read() -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": 1}', '{"schema": "x"}', '{"schema": 99}'])
 def test_what_is_no_night_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="state of a night|schema 99"):
+    with pytest.raises(UsageError, match=r"state of a night|schema 99"):
         state.from_json(text)
