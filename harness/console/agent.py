@@ -2,6 +2,7 @@
 
 A request is one line, ``SUM NUMBER!COMMAND``: run COMMAND, unless NUMBER has been run already; then answer.
 ``NUMBER?`` asks which number was run last, ``NUMBER@FIRST LAST`` for some lines of the last output in base64.
+``NUMBER+COUNT TEXT`` brings a piece of a long COMMAND of which COUNT characters are there, ``NUMBER=SUM`` has it run.
 A line whose sum does not fit was damaged on its way; nothing is done but to say so. The answers are
 
 ``<NUMBER STATUS LENGTH SUM|TEXT|NUMBER>``
@@ -9,8 +10,9 @@ A line whose sum does not fit was damaged on its way; nothing is done but to say
     taken for one of the kernel's.
 ``<NUMBER STATUS LINES SIZE MD5 SUM>`` and then ``<NUMBER FIRST LAST MD5|`` LINES ``|NUMBER>``
     of any other output: how many lines its base64 has, of how many bytes, and those asked for (at first FIRST_LINES).
-``<pi64 NUMBER LAST>``, ``<pi64 ?>``, ``<pi64 NUMBER full>``, ``<pi64 left>``
-    which number was run last; a damaged line; no room to encode the output; the program has ended.
+``<pi64 NUMBER LAST>``, ``<pi64 NUMBER +COUNT>``, ``<pi64 ?>``, ``<pi64 NUMBER full>``, ``<pi64 left>``
+    which number was run last; how much of a COMMAND is there; a damaged line; no room to encode the output; the program
+    has ended.
 """
 
 import base64
@@ -47,6 +49,7 @@ ANSWER = re.compile(
     rb"|<(?P<part>\d+) (?P<first>\d+) (?P<last>\d+) (?P<digest>[0-9a-f]{32})\|"
     rb"|\|(?P<end>\d+)>"
     rb"|<pi64 (?P<asked>\d+) (?P<ran>\d+)>"
+    rb"|<pi64 (?P<pieced>\d+) \+(?P<held>\d+)>"
     rb"|<pi64 (?P<bad>\?)>"
     rb"|<pi64 (?P<crowded>\d+) (?P<full>full)>"
     # or it is a getty, or a shell, that reads our questions
@@ -70,7 +73,7 @@ def lesson() -> list[str]:
         " printf '\\n<pi64 %s>\\n' left; else printf '\\n<pi64 %s>\\n' nowhere; fi;;"
         " *) printf '\\n<pi64 %s>\\n' '?';; esac"
     )
-    return [f" _c={first}", *(f" _c=$_c{piece}" for piece in more), start]
+    return [f" _c={first}", *(f" _c=${{_c}}{piece}" for piece in more), start]
 
 
 class Language:
@@ -89,7 +92,7 @@ class Language:
         return b"%x" % value
 
     def line(self, number: int, what: str) -> bytes:
-        """Return the line that asks for *what*: ``!COMMAND``, ``?`` or ``@FIRST LAST``."""
+        """Return the line that asks for *what*: ``!COMMAND``, ``?``, ``@FIRST LAST``, ``+COUNT TEXT`` or ``=SUM``."""
         text = f"{number}{what}".encode()
         return self.sum(text) + b" " + text
 

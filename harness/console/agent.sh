@@ -104,7 +104,7 @@ _tty() {
 _lf='
 '
 _cr=$(printf '\r')
-_d=$1 _n=0 _s=0 _e=0 _i=0 _much=
+_d=$1 _n=0 _s=0 _e=0 _i=0 _w=0 _c= _much=
 trap : INT
 trap _kill QUIT
 printf '\n<pi64 ready %s>\n' "${BASH_VERSION:+fast}"
@@ -137,6 +137,17 @@ while [ $_e -lt 9 ]; do
     fi
     _k=${_l%%[!0-9]*} _l=${_l#"$_k"}
     case $_l in
+        +*)
+            [ $_w = $_k ] || _c= _w=$_k
+            _l=${_l#+}
+            [ ${_l%% *} != ${#_c} ] || _c=$_c${_l#* }
+            ;;
+        =*)
+            _sum "$_c"
+            [ $_w != $_k ] || [ "${_l#=}" != $_h ] || _l=!$_c
+            ;;
+    esac
+    case $_l in
         !*)
             if [ $_k != $_n ]; then
                 _n=$_k
@@ -149,6 +160,7 @@ while [ $_e -lt 9 ]; do
             [ $1 -gt 1 ] || _head
             _part $1 $2
             ;;
+        [0-9=]*) printf '<pi64 %s +%s>\n' $_k ${#_c} ;;
         *) printf '<pi64 %s %s>\n' $_k $_n ;;
     esac
 done

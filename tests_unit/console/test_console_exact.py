@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from badline import INSERTS, LOSSES, Bad, Once
+from badline import INSERTS, LOSSES, Bad, Once, drop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from processes import until
@@ -102,6 +102,19 @@ def test_one_damaged_byte_at_any_place_of_an_exchange_changes_nothing(pi, ledger
         once = Once(generator.choice(LOSSES if way == "to_pi" else LOSSES + INSERTS), position)
         setattr(pi, way, once)
         ledger.run(b"aarch64\n")
+    assert not ledger.failed
+
+
+@pytest.mark.parametrize("better", ["bash", "no-such-shell"])
+def test_a_command_that_never_arrives_whole_is_brought_in_pieces(pi, tmp_path, monkeypatch, better) -> None:
+    monkeypatch.setattr(agent, "BETTER_SHELL", better)
+    with opened(pi, tmp_path) as shell:
+        ledger = Ledger(shell, tmp_path)
+        pi.to_pi = lambda data: drop(data, 50) if len(data) > 200 else data
+        ledger.run(b"  x " * 100, status=3)
+        ledger.run(b"y" * 400)
+        pi.to_pi = bytes
+        ledger.settle()
     assert not ledger.failed
 
 
