@@ -19,6 +19,18 @@ def boards(word: str) -> list[int]:
     return found
 
 
+def below(pid: int) -> list[int]:
+    """Return the children of *pid* and theirs."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        if fields := _text(path).rpartition(")")[2].split():
+            parents[int(path.parent.name)] = int(fields[1])
+    found, new = [], {pid}
+    while new := {child for child, parent in parents.items() if parent in new}:
+        found += new
+    return found
+
+
 def until(condition: Callable[[], object], seconds: float = 30) -> None:
     """Wait for *condition*, at most *seconds*."""
     deadline = time.monotonic() + seconds

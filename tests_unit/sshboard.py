@@ -150,6 +150,7 @@ class SshBoard:
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self._etc}/ssh_host_ed25519_key\n"
             f"AuthorizedKeysFile {self.home}/.ssh/authorized_keys\nStrictModes no\nUsePAM no\nPidFile none\n"
             f"PasswordAuthentication no\nPermitRootLogin yes\nForceCommand {self._programs}/wrapper\n"
+            f"SetEnv HOME={self.home}\n"  # whose .bashrc is nobody's, and starts nothing
         )
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)  # where root's sshd locks itself in before a login
@@ -162,6 +163,12 @@ class SshBoard:
         self._log = (self._etc / "log").open("ab")
         self._sshd = subprocess.Popen([sshd, "-D", "-e", "-f", str(config)], stderr=self._log)
         wait_for(self.port, self._sshd)
+
+    @property
+    def pid(self) -> int:
+        """Of its sshd, below which all runs that somebody has started there."""
+        assert self._sshd
+        return self._sshd.pid
 
     def restart(self) -> None:
         """Let sshd read its configuration again."""

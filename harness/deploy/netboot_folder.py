@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -36,16 +37,17 @@ def digests(folder: Path) -> dict[str, str]:
 
 def files(folder: Path) -> dict[str, Path]:
     """Return all below *folder* but folders, by relative path: files, links, and what else there is."""
-    return {path.relative_to(folder).as_posix(): path for path in _walk(folder)}
+    return {} if folder.is_symlink() or not folder.is_dir() else dict(_walk(folder, ""))
 
 
 def digest(content: Content) -> str:
     """Return the SHA-256 of *content*; of a link, where it points."""
     if isinstance(content, bytes):
         return hashlib.sha256(content).hexdigest()
-    if content.is_symlink():
+    mode = content.lstat().st_mode
+    if stat.S_ISLNK(mode):
         return f"-> {content.readlink()}"
-    return host.sha256(content) if content.is_file() else ODD
+    return host.sha256(content) if stat.S_ISREG(mode) else ODD
 
 
 @attrs.frozen
@@ -63,23 +65,22 @@ def replace(folder: Path, wanted: Mapping[str, Content]) -> Replaced:
     different; *folder* is what it was then.
     """
     before = digests(folder)
-    after = {name: digest(content) for name, content in wanted.items()}
-    written = tuple(name for name, value in after.items() if before.get(name) != value)
-    if before == after and folder.is_dir():
-        return Replaced(after, ())
-    beside = beside_of(folder)
+    same = {name for name in before.keys() & wanted.keys() if digest(wanted[name]) == before[name]}
+    if same == before.keys() == wanted.keys() and folder.is_dir():
+        return Replaced(before, ())
+    beside, new = beside_of(folder), {name: content for name, content in wanted.items() if name not in same}
     remove(beside)
     try:
-        _fill(beside, folder, {name: wanted[name] for name in written}, kept=set(after) - set(written))
-        wrong = [name for name in written if digest(beside / name) != after[name]]
-        if wrong or files(beside).keys() != after.keys():
+        written = _fill(beside, folder, new, kept=same)
+        wrong = [name for name, value in written.items() if digest(beside / name) != value]
+        if wrong or files(beside).keys() != wanted.keys():
             raise LabError(f"{beside}: {', '.join(wrong[:3]) or 'a file'} reads back different from what was written")
         put(beside, folder)
     except OSError as error:
         raise LabError(f"{folder}: cannot be written: {error}", hint=_hint(error)) from error
     finally:
         remove(beside)
-    return Replaced(after, written)
+    return Replaced({name: before[name] for name in same} | written, tuple(written))
 
 
 def put(beside: Path, folder: Path) -> None:
@@ -138,36 +139,49 @@ def checked(name: PurePosixPath | str) -> str:
     return str(path)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    if folder.is_symlink() or not folder.is_dir():
-        return
-    for top, folders, names in os.walk(folder):
-        yield from (Path(top, name) for name in names)
-        yield from (path for name in folders if (path := Path(top, name)).is_symlink())
+def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
+            else:
+                yield f"{prefix}{entry.name}", Path(entry.path)
 
 
-def _fill(beside: Path, folder: Path, new: Mapping[str, Content], *, kept: set[str]) -> None:
-    """Whatever the umask: a TFTP server gives nobody's files only, and a board is nobody too."""
-    folders = {PurePosixPath()} | {parent for name in (*new, *kept) for parent in PurePosixPath(checked(name)).parents}
-    for path in sorted(folders):
+def _fill(beside: Path, folder: Path, new: Mapping[str, Content], *, kept: set[str]) -> dict[str, str]:
+    """Return the digests of what was written.
+
+    Whatever the umask: a TFTP server gives nobody's files only, and a board is nobody too.
+    """
+    holding = {checked(name).rpartition("/")[0] for name in (*new, *kept)}
+    for path in sorted({PurePosixPath()} | {each for name in holding for each in _upwards(PurePosixPath(name))}):
         (beside / path).mkdir()
         (beside / path).chmod(0o755)
     for name in kept:
         os.link(folder / name, beside / name, follow_symlinks=False)
-    for name, content in new.items():
-        _write(beside / name, content)
+    return {name: _write(beside / name, content) for name, content in new.items()}
 
 
-def _write(path: Path, content: Content) -> None:
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    elif content.is_symlink():
+def _upwards(path: PurePosixPath) -> Iterator[PurePosixPath]:
+    yield from (path, *path.parents)
+
+
+def _write(path: Path, content: Content) -> str:
+    """Write a new file, and return the digest of what was written: read once, a thousand modules take half as long."""
+    if isinstance(content, Path) and content.is_symlink():
         path.symlink_to(content.readlink())
-        return
+        return digest(content)
+    mode = 0o644
+    if isinstance(content, bytes):
+        data = content
     else:
-        shutil.copyfile(content, path)
-    executable = isinstance(content, Path) and content.stat().st_mode & 0o100
-    path.chmod(0o755 if executable else 0o644)
+        with content.open("rb", buffering=0) as source:
+            data = source.readall()
+            mode = 0o755 if os.fstat(source.fileno()).st_mode & 0o100 else mode
+    with path.open("xb") as sink:
+        sink.write(data)
+        os.fchmod(sink.fileno(), mode)
+    return digest(data)
 
 
 def _exchange(one: Path, other: Path) -> None:

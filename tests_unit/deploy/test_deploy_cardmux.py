@@ -16,13 +16,11 @@ from harness.card import layout
 from harness.card.fat import FatPartition
 from harness.card.slot import CardImage
 from harness.cli.bench import lab_yaml
-from harness.console.login import Account
-from harness.console.watcher import Deadlines
 from harness.deploy.cardmux import MuxedCardImageDriver, NetworkCardMux, NetworkCardMuxDriver
 from harness.errors import ConfigError, LabError
 from harness.lab import config
 from harness.lab.targets import strategy_of
-from harness.model import BaseImage, BootFile, BootFiles
+from harness.model import Account, BaseImage, BootFile, BootFiles, Deadlines
 from harness.strategy import Assignment, RaspberryPiStrategy
 
 AMPLE = Deadlines(firmware=60, kernel=60, rootfs=60, init=60, login=60, silence=60)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.deploy.modules import with_depmod
+from harness.deploy.modules import with_depmod, with_folder
 from harness.errors import DeployError
 
 RELEASE = "6.12.1-test"
@@ -37,3 +37,12 @@ def test_a_damaged_module_is_a_deploy_error_with_depmods_words(root) -> None:
     module.write_bytes(b"\x7fELF" + bytes(16))
     with pytest.raises(DeployError, match="depmod"):
         with_depmod(root, RELEASE)
+
+
+def test_a_folder_comes_beside_the_modules_once_and_the_build_stays_as_it_is(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "tests" / "size").mkdir(parents=True)
+    (tmp_path / "tests" / "size" / "get_size").write_text("#!/bin/sh\n")
+    staged = with_folder(root, RELEASE, tmp_path / "tests")
+    assert (staged / "lib/modules" / RELEASE / "kselftest/size/get_size").read_text() == "#!/bin/sh\n"
+    assert not (root / "lib/modules" / RELEASE / "kselftest").exists()
+    assert with_folder(root, RELEASE, tmp_path / "tests") == staged

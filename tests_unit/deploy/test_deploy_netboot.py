@@ -17,13 +17,11 @@ from tftpservers import FaultyServer
 from harness import boards
 from harness.bootfs import firmware, slots
 from harness.card.fat import FatPartition
-from harness.console.login import Account
-from harness.console.watcher import Deadlines
 from harness.deploy import netboot_base, netboot_folder
 from harness.deploy.netboot_files import by_content, for_nfs
 from harness.deploy.netboot_server import NetbootServer
 from harness.errors import DeployError, LabError, UsageError
-from harness.model import BootFile
+from harness.model import Account, BootFile, Deadlines
 from harness.strategy import Assignment, RaspberryPiStrategy
 from harness.virtual import netboot
 from harness.virtual.board import VirtualPiDriver

@@ -11,13 +11,11 @@ import usbbackend
 from labgrid import Environment
 from usbbackend import Board, Bus, Gadget, Hub, firmware, rom
 
-from harness.console.login import Account
-from harness.console.watcher import Deadlines
 from harness.deploy import rpiboot_server, rpiboot_wire
 from harness.errors import ConfigError, LabError, UsageError
 from harness.lab import config
 from harness.lab.targets import strategy_of
-from harness.model import BaseImage, BootFile, BootFiles
+from harness.model import Account, BaseImage, BootFile, BootFiles, Deadlines
 from harness.strategy import Assignment
 
 LAB = """\

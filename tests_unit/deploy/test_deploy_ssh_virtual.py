@@ -14,11 +14,10 @@ import pytest
 from labgrid import Environment
 
 from harness.console.shell import Shell
-from harness.console.watcher import Deadlines
 from harness.image.choose import choose
 from harness.lab import config, kernels, stock
 from harness.lab.targets import strategy_of
-from harness.model import BootFile, BootFiles, KernelBuild
+from harness.model import BootFile, BootFiles, Deadlines, KernelBuild
 from harness.strategy import Assignment, RaspberryPiStrategy
 
 ROOT = Path(__file__).resolve().parents[2]
