@@ -2,18 +2,24 @@
 
 import datetime
 import random
+import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import attrs
+from _common import say
 
 from harness.model import AttemptRecord, BootRecord, Measurement, Verdict, VerdictName
+from harness.nightly import db
+from harness.nightly.store import Paper, Store
 from harness.report.record import CaseRecord, RunRecord
 from harness.verdict.findings import finding
 
 BEGAN = datetime.datetime(2025, 1, 1, 1, 0, tzinfo=datetime.UTC)
 USUAL = {"firmware": 2.1, "kernel": 3.6, "rootfs": 6.2, "init": 6.6, "login": 21.0}  # seconds from power-on
 BOOTS = 4
+BATCH = 1000  # records a transaction
 MODULES = tuple(f"module_{number}" for number in range(120))
 DEVICES = tuple(f"platform/fe{number:06x}.device" for number in range(80))
 AGAIN, BENCH, RETRIED, BROKEN, BREAKS, MENDED = 0.05, 0.02, 0.01, 0.02, 0.02, 0.1
@@ -57,6 +63,19 @@ def year(plan: Plan, seed: int = 1) -> Iterator[RunRecord]:
             for board in range(plan.boards):
                 times = 1 + (rng.random() < AGAIN)
                 yield from (_run(plan, branch, board, night, again, rng) for again in range(times))
+
+
+def filled(plan: Plan, path: Path, folder: Path) -> Iterator[str]:
+    """Write a year into a new history; yield the names of the runs, whose folders would be below *folder*."""
+    began = time.monotonic()
+    with db.writing(path) as opened:
+        store, runs = Store(opened), year(plan)
+        while batch := list(islice(runs, BATCH)):
+            with db.transaction(opened):
+                for record in batch:
+                    store.take(Paper(record, record.run_id.encode(), str(folder / record.run_id), lambda: MODULES))
+                    yield record.run_id
+    say(f"filled in {time.monotonic() - began:.0f} s")
 
 
 def _run(plan: Plan, branch: _Branch, board: int, night: int, again: int, rng: random.Random) -> RunRecord:

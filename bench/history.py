@@ -7,17 +7,14 @@ just been opened, as a command does; what the system keeps of it in memory stays
 import json
 import sqlite3
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 
 from _common import Figure, main, median, repeats, say, timed
-from _history import MODULES, Plan, year
+from _history import MODULES, Plan, filled, year
 
 from harness.nightly import boards, db, evidence, flakes, importer, questions
 from harness.nightly.questions import Where
-from harness.nightly.store import Paper, Store
 from harness.report.record import RunRecord, to_json
 
 PLAN = Plan()
@@ -25,7 +22,6 @@ QUESTION_MS = 100.0
 IMPORT_MS = 50.0
 CATCH_UP_S = 1.0
 FILES = 200  # records that are imported as files
-BATCH = 1000
 WEEK_S = 7 * 86_400
 
 
@@ -34,7 +30,7 @@ def figures() -> Iterator[Figure]:
     number = repeats(5)
     with tempfile.TemporaryDirectory(prefix="pi64-", dir=Path.home()) as name:
         path, folder = Path(name) / "history.sqlite", Path(name) / "runs"
-        runs = list(_filled(path, folder))
+        runs = list(filled(PLAN, path, folder))
         say(f"{len(runs)} runs, {len(runs) * PLAN.checks} outcomes")
         yield Figure("history.size", path.stat().st_size / 1e6, "MB")
         yield _imported(path, folder.with_name("other"))
@@ -49,19 +45,6 @@ def figures() -> Iterator[Figure]:
             yield Figure(
                 f"history.{question}", 1000 * median([_asked(path, ask) for _ in range(number)]), "ms", QUESTION_MS
             )
-
-
-def _filled(path: Path, folder: Path) -> Iterator[str]:
-    """Write a year into a new history; yield the names of the runs."""
-    began = time.monotonic()
-    with db.writing(path) as opened:
-        store, runs = Store(opened), year(PLAN)
-        while batch := list(islice(runs, BATCH)):
-            with db.transaction(opened):
-                for record in batch:
-                    store.take(Paper(record, record.run_id.encode(), str(folder / record.run_id), lambda: MODULES))
-                    yield record.run_id
-    say(f"filled in {time.monotonic() - began:.0f} s")
 
 
 def _imported(path: Path, folder: Path) -> Figure:

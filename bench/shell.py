@@ -15,9 +15,9 @@ from labgrid.driver import SerialDriver, ShellDriver
 from labgrid.resource import RawSerialPort
 
 from harness.console.expect import ConsoleExpect
-from harness.console.login import Account
 from harness.console.recorder import Recorder
 from harness.console.shell import Shell
+from harness.model import Account
 
 COMMAND, ANSWER = "uname -m", "x86_64"
 KERNEL = "[   12.345678] usb 1-1.3: new high-speed USB device number 5 using dwc_otg\\n"

@@ -23,8 +23,9 @@ from labgrid.driver import SerialDriver
 from labgrid.resource import RawSerialPort
 
 from harness.console.recorder import Recorder
-from harness.console.watcher import BootWatch, Deadlines
+from harness.console.watcher import BootWatch
 from harness.errors import LabError
+from harness.model import Deadlines
 
 CPU_LIMIT_PERCENT = 2.0
 PANIC_LIMIT_S = 1.0

@@ -19,6 +19,8 @@ class QemuProfile:
     """``-M`` value, e.g. ``raspi3b``."""
     memory: str
     """Fixed by the machine, e.g. ``1G``."""
+    features: frozenset[str] = frozenset()
+    """What of a real board's it emulates: a virtual board has these instead of its model's."""
 
 
 @attrs.frozen
@@ -68,7 +70,7 @@ class BoardProfile:
     mini_uart_primary: bool
     """Whether ``serial0`` is the mini-UART (ttyS0) unless an overlay swaps it for the PL011 (ttyAMA0)."""
     features: frozenset[str] = frozenset()
-    """What every board of the model has, e.g. {"ethernet", "wifi"}; targets add their own in lab.yaml."""
+    """What every real board of the model has, e.g. {"ethernet", "wifi"}; targets add their own in lab.yaml."""
     qemu: QemuProfile | None = None
     """None where QEMU has no such machine."""
     history: FirmwareHistory | None = None
@@ -251,6 +253,28 @@ class Manifest:
 
 
 # --- boot and ask ----------------------------------------------------------------------------------------------------
+@attrs.frozen
+class Deadlines:
+    """Seconds from power-on to the first line of each stage, at most, and how long a board may be silent."""
+
+    shutdown: float = 180.0
+    """After ``reboot``, until the new system's first line; systemd alone gives a stubborn service 90 s."""
+    firmware: float = 30.0
+    kernel: float = 60.0
+    rootfs: float = 120.0
+    init: float = 150.0
+    login: float = 300.0
+    silence: float = 90.0
+
+
+@attrs.frozen
+class Account:
+    """Who logs in; the password is not shown by ``repr``."""
+
+    user: str
+    password: str = attrs.field(repr=False)
+
+
 @attrs.frozen
 class Finding:
     """One objection with its evidence."""

@@ -16,14 +16,13 @@ from labgrid.strategy import Strategy
 
 from harness import host
 from harness.console.expect import ConsoleExpect
-from harness.console.login import Account
 from harness.console.recorder import Recorder
 from harness.console.shell import Shell
-from harness.console.watcher import BootWatch, Deadlines
+from harness.console.watcher import BootWatch
 from harness.deploy import DeployProtocol
 from harness.errors import BootFailed, DeployError, LabError, UsageError
 from harness.host import Progress
-from harness.model import BaseImage, BootFiles, BootRecord, Finding, Manifest
+from harness.model import Account, BaseImage, BootFiles, BootRecord, Deadlines, Finding, Manifest
 from harness.power.coldstart import heard_while_off, proof_of_power
 from harness.power.switch import PowerSwitch
 from harness.report.redact import printable
@@ -143,14 +142,14 @@ class RaspberryPiStrategy(Strategy):
         if self.status is Status.shell:
             self._open_shell(position=None)
 
-    def reboot(self) -> BootRecord:
-        """Restart from the shell with the power left on, and watch it come back to its login."""
+    def reboot(self, command: str = REBOOT) -> BootRecord:
+        """Restart from the shell with the power left on, by *command*, and watch it come back to its login."""
         assert self.shell is not None, "a reboot is asked for in a shell"
         with self._guarded():
             recorder = self._listen()
             position = recorder.position
             self._announce_boot()
-            self.shell.send(REBOOT)
+            self.shell.send(command)
             self.shell, self.status = None, Status.booted
             self._watch(recorder, position=position, started=None)
             if self.boot.reached:  # else it may never have restarted

@@ -12,8 +12,8 @@ from labgrid.driver import SerialDriver
 from labgrid.resource import RawSerialPort
 from test_strategy_serial import AMPLE, Switch
 
-from harness.console.login import Account
 from harness.errors import LabError
+from harness.model import Account
 from harness.power import coldstart
 from harness.strategy import Assignment, RaspberryPiStrategy
 from harness.verdict.coldstart import spoken_while_off

@@ -13,11 +13,9 @@ from processes import qemus
 
 from harness.card import layout
 from harness.card.slot import CardImage
-from harness.console.login import Account
-from harness.console.watcher import Deadlines
 from harness.deploy.sdcard import CardImageDriver
 from harness.errors import BootFailed, LabError, UsageError
-from harness.model import BaseImage, BootFile, BootFiles
+from harness.model import Account, BaseImage, BootFile, BootFiles, Deadlines
 from harness.strategy import Assignment, RaspberryPiStrategy
 from harness.virtual.board import VirtualPiDriver
 

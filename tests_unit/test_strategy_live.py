@@ -13,11 +13,9 @@ from labgrid.protocol import ConsoleProtocol
 
 from harness.card import layout
 from harness.card.slot import CardImage
-from harness.console.login import Account
-from harness.console.watcher import Deadlines
 from harness.deploy.live import LiveDeployProtocol
 from harness.errors import DeployError, LabError
-from harness.model import BaseImage, BootFiles, Manifest
+from harness.model import Account, BaseImage, BootFiles, Deadlines, Manifest
 from harness.strategy import Assignment, RaspberryPiStrategy
 from harness.virtual.board import VirtualPiDriver
 

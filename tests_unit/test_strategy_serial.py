@@ -13,9 +13,8 @@ from labgrid.protocol import PowerProtocol
 from labgrid.resource import RawSerialPort
 from scriptedpi import ScriptedPi
 
-from harness.console.login import Account
-from harness.console.watcher import Deadlines
 from harness.errors import CheckFailed, LabError
+from harness.model import Account, Deadlines
 from harness.strategy import Assignment, RaspberryPiStrategy
 from harness.verdict.judge import judge
 

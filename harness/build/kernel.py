@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -105,9 +106,10 @@ def _build(make: Make, board: BoardProfile, purpose: Purpose) -> KernelBuild:
     configure(make, purpose, board)
     _compile(make, board)
     complaints_now = complaints.collect(make, whole=whole)
-    with store.shelf(recipe) as folder:
+    with store.shelf(recipe) as folder, ThreadPoolExecutor(1) as beside:
+        unchanged = beside.submit(sources.unchanged, recipe.source)  # compiled: what counts of the tree has been read
         release = _collect(make, folder)
-        if not sources.unchanged(recipe.source):
+        if not unchanged.result():
             raise UsageError(f"{recipe.source.path} was changed while it was built", hint="run it again")
         use = ccache.use(make.ccache_log.read_text(errors="replace"))
         told = {

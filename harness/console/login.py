@@ -4,13 +4,13 @@ import re
 import time
 from contextlib import suppress
 
-import attrs
 import pexpect
 
 from harness.console import prompts
 from harness.console.expect import ConsoleExpect
 from harness.console.prompts import LEAVE, NUDGE, Do, Screen, Sight
 from harness.errors import LabError
+from harness.model import Account
 
 NUDGE_S = 3.0  # nothing known within it: Ctrl-C and Enter; getty answers within 0.1 s on iron, 1 s in QEMU
 PATIENCE_S = {Do.PASSWORD: 10.0, Do.NEW_USER: 30.0}  # the same where Ctrl-C would break into what is being set up
@@ -29,14 +29,6 @@ SILENT = (
     "check the wire from the adapter's TX to the board's RX, that no other program holds the port, and that a getty"
     " runs on it: `console=` in cmdline.txt names the port"
 )
-
-
-@attrs.frozen
-class Account:
-    """Who logs in; the password is not shown by ``repr``."""
-
-    user: str
-    password: str = attrs.field(repr=False)
 
 
 def login(console: ConsoleExpect, account: Account, *, target: str, timeout_s: float) -> None:

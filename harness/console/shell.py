@@ -19,9 +19,9 @@ from harness.console import agent
 from harness.console.agent import READY, Language
 from harness.console.exchange import Exchange, NeverRun, ShellGone
 from harness.console.expect import ConsoleExpect
-from harness.console.login import Account, login
+from harness.console.login import login
 from harness.errors import CheckFailed, CommandFailed, LabError, Unresponsive
-from harness.model import CommandResult
+from harness.model import Account, CommandResult
 
 READY_TIMEOUT_S = 20.0
 SETUP_ASK_S = 5.0  # then the set-up is typed once more; a Pi 3 in QEMU needs 1 s for it

@@ -3,13 +3,11 @@
 from collections import deque
 from contextlib import suppress
 
-import attrs
-
 from harness.console.deathwatch import hear_out
 from harness.console.recorder import Recorder
 from harness.errors import LabError
 from harness.host import Progress, silent
-from harness.model import STAGES, BootRecord, Finding
+from harness.model import STAGES, BootRecord, Deadlines, Finding
 from harness.report.redact import printable
 from harness.verdict.findings import Scanner, finding
 from harness.verdict.garbage import REMEDY, GarbageWatch
@@ -22,20 +20,6 @@ LOOP_STARTS = 4  # starts of the firmware without a kernel: an EEPROM update, or
 GARBLED_S = 1.0  # garbage that lasts so long stays; a clock that moves for a moment (cpufreq) does not end a boot
 LINE_SHOWN = 120  # characters of the last line in a reason
 LINE_READ = 8192  # bytes of an unfinished line that are looked at for a prompt; a line without end must not cost more
-
-
-@attrs.frozen
-class Deadlines:
-    """Seconds from power-on to the first line of each stage, at most, and how long a board may be silent."""
-
-    shutdown: float = 180.0
-    """After ``reboot``, until the new system's first line; systemd alone gives a stubborn service 90 s."""
-    firmware: float = 30.0
-    kernel: float = 60.0
-    rootfs: float = 120.0
-    init: float = 150.0
-    login: float = 300.0
-    silence: float = 90.0
 
 
 class BootWatch:

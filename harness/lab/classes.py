@@ -1,13 +1,16 @@
 """Resources and drivers of a target in lab.yaml: asked of labgrid's classes before labgrid makes one of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import attr
 import yaml
 from labgrid.factory import target_factory
+from labgrid.strategy import Strategy
 
 import harness.lab.drivers  # noqa: F401 - so that labgrid's factory knows our classes
+from harness.lab import imports
 from harness.lab.yaml_reader import Reader, nearest, secret
 
 SINGULAR = {"resources": "resource", "drivers": "driver"}
@@ -15,9 +18,26 @@ EXTRA_ARGS = {"resources": ("name", "cls"), "drivers": ("name", "cls", "bindings
 """What labgrid itself takes beside a class's own arguments."""
 
 
-def check(reader: Reader, node: Any, kind: str, target: str) -> list[type]:
-    """Return the classes that *node*, the ``resources`` or ``drivers`` of *target*, names; ConfigError."""
-    return [_check(reader, cls, args, kind) for cls, args in _entries(reader, node, f"{kind} of `{target}`")]
+def check(reader: Reader, imported: Any, folder: Path, targets: Mapping[str, Any]) -> None:
+    """Check resources and drivers of the nodes *targets*, by name; *imported* lists where their classes are from.
+
+    Paths among these are relative to *folder*. ConfigError.
+    """
+    with imports.loaded(reader, imported, folder):
+        for name, node in targets.items():
+            _check_target(reader, node, name)
+
+
+def _check_target(reader: Reader, node: Any, name: str) -> None:
+    parts = reader.mapping(node, f"target `{name}`")
+    found = {
+        kind: [_check(reader, cls, args, kind) for cls, args in _entries(reader, parts[kind], f"{kind} of `{name}`")]
+        for kind in SINGULAR
+        if kind in parts
+    }
+    if not any(issubclass(cls, Strategy) for cls in found.get("drivers", ())):
+        hint = "put `RaspberryPiStrategy: {}` among its drivers, as the last"
+        raise reader.fault(parts.get("drivers", node), f"target `{name}` has no strategy", hint)
 
 
 def _entries(reader: Reader, node: Any, what: str) -> Iterator[tuple[Any, Any]]:

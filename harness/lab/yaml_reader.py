@@ -1,6 +1,7 @@
 """YAML as labgrid reads it, with the line of each fault: text and nodes in, values out."""
 
 import difflib
+import importlib.util
 import types
 import typing
 from collections import UserString
@@ -10,10 +11,25 @@ from typing import Any, Literal
 
 import attrs
 import yaml
-from labgrid.util.yaml import Loader, resolve_templates
 
 from harness.errors import ConfigError
 
+
+def _of_labgrid() -> Any:
+    """Return labgrid's module for YAML, without labgrid: importing that takes a quarter of a second."""
+    package = importlib.util.find_spec("labgrid")
+    assert package
+    assert package.submodule_search_locations
+    file = Path(package.submodule_search_locations[0], "util", "yaml.py")
+    spec = importlib.util.spec_from_file_location("harness.lab.labgrid_yaml", file)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_YAML = _of_labgrid()
 TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 
@@ -28,7 +44,7 @@ class Reader:
     def root(self, text: str) -> Any:
         """Return the root node of *text*, None if it is empty; labgrid can read each node below."""
         try:
-            root = yaml.compose(text, Loader=Loader)
+            root = yaml.compose(text, Loader=_YAML.Loader)
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             raise ConfigError(f"{self._path}:{line}: not YAML: {error.reason}") from error
@@ -42,14 +58,14 @@ class Reader:
     def plain(self, node: Any) -> Any:
         """Return what labgrid makes of *node*: lists, mappings, texts and numbers, with ``!template`` filled in."""
         try:
-            boxed = [Loader("").construct_object(node, deep=True)]
+            boxed = [_YAML.Loader("").construct_object(node, deep=True)]
         except yaml.MarkedYAMLError as error:
             raise self.fault(node, str(error.problem)) from error
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             # What PyYAML lets through from int(), datetime() and the like. Their words may hold a password.
             raise self.fault(node, f"not a value of the kind {_short(node.tag)}") from error
         try:
-            resolve_templates(boxed, self._variables)
+            _YAML.resolve_templates(boxed, self._variables)
         except KeyError as error:
             hint = "labgrid knows BASE, the folder of this file, and LG_... of the environment"
             raise self.fault(node, f"unknown variable {error} in a !template", hint) from error
@@ -75,9 +91,10 @@ class Reader:
         if isinstance(wanted, types.UnionType):
             wanted = next(kind for kind in typing.get_args(wanted) if kind is not types.NoneType)
         if attrs.has(wanted):
-            fields = {field.name: field for field in attrs.fields(attrs.resolve_types(wanted))}
+            fields = {field.name.rstrip("_"): field for field in attrs.fields(attrs.resolve_types(wanted))}
             given = self.mapping(node, what, fields)
-            return wanted(**{key: self.value(part, fields[key].type, f"`{key}`") for key, part in given.items()})
+            known = ((fields[key], key, part) for key, part in given.items())  # `from_` is `from`, a word of Python
+            return wanted(**{field.name: self.value(part, field.type, f"`{key}`") for field, key, part in known})
         plain = self.plain(node)
         shown = "" if secret(what) else f", not {plain!r}"
         if typing.get_origin(wanted) is tuple:

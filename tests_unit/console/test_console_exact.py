@@ -14,10 +14,10 @@ from scriptedpi import BOOT_LOG, serial_driver
 
 from harness.console import agent
 from harness.console.expect import ConsoleExpect
-from harness.console.login import Account
 from harness.console.recorder import Recorder
 from harness.console.shell import Shell
 from harness.errors import Pi64Error
+from harness.model import Account
 
 PROMPT_AT = len(BOOT_LOG.replace("\n", "\r\n"))
 HOSTILE = (

@@ -12,9 +12,10 @@ from scriptedpi import serial_driver
 
 from harness.console import prompts
 from harness.console.expect import ConsoleExpect
-from harness.console.login import Account, login
+from harness.console.login import login
 from harness.console.recorder import Recorder
 from harness.errors import LabError
+from harness.model import Account
 
 ACCOUNT = Account("pi", "raspberry")
 KERNEL = b"[   12.345678] usb 1-1: new high-speed USB device number 2\r\n"

@@ -7,10 +7,10 @@ from processes import until
 from scriptedpi import BOOT_LOG, serial_driver
 
 from harness.console.expect import ConsoleExpect
-from harness.console.login import Account
 from harness.console.recorder import Recorder
 from harness.console.shell import Shell
 from harness.errors import CheckFailed, CommandFailed, LabError, Pi64Error, Unresponsive
+from harness.model import Account
 
 PROMPT_AT = len(BOOT_LOG.replace("\n", "\r\n"))
 ACCOUNT = Account("pi", "raspberry")

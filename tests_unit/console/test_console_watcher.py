@@ -8,9 +8,9 @@ import attrs
 import pytest
 from uart import missampled
 
-from harness.console.watcher import BootWatch, Deadlines
+from harness.console.watcher import BootWatch
 from harness.errors import LabError
-from harness.model import BootRecord
+from harness.model import BootRecord, Deadlines
 from harness.verdict.judge import judge
 
 DATA = Path(__file__).parent.parent / "data"

@@ -436,10 +436,10 @@ def test_a_full_disk_leaves_the_old_system(bench, monkeypatch, number) -> None:
     bench.deploy(OLD)
     write, calls = netboot_folder._write, iter(range(1, 100))
 
-    def full(*given: object) -> None:
+    def full(*given: object) -> str:
         if next(calls) == number:
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(*given)
+        return write(*given)
 
     monkeypatch.setattr(netboot_folder, "_write", full)
     with pytest.raises(LabError, match="No space left on device") as caught:
@@ -455,8 +455,11 @@ def test_a_file_that_reads_back_different_is_not_switched_to(bench, monkeypatch)
     bench.deploy(OLD)
     write = netboot_folder._write
 
-    def bad(path: Path, content: object) -> None:
-        write(path, b"rotten" if path.name == "kernel8.img" else content)
+    def bad(path: Path, content: object) -> str:
+        told = write(path, content)
+        if path.name == "kernel8.img":
+            path.write_bytes(b"rotten")
+        return told
 
     monkeypatch.setattr(netboot_folder, "_write", bad)
     with pytest.raises(LabError, match=r"kernel8\.img reads back different"):
