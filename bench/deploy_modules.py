@@ -2,7 +2,8 @@
 
 2,000 files, 60 MB, in 900 folders. `image`: a card that is a file, against tar into a folder of the same disk. `ssh`: a
 card behind the mux of an exporter, reached through a real sshd on the loopback interface, against tar through the same
-connection; there the time to connect and to look at the card counts too. `disk` (for root, where there are loop
+connection; there the time to connect and to look at the card counts too. `netboot`: the root filesystem that a board
+mounts by NFS, a folder of this disk, against tar into one, flushed as that one is. `disk` (root, where there are loop
 devices): a block device that is flushed, against tar onto the same device, mounted, and flushed; it is as fast as
 memory, so that figure is told, not judged. The deploy hashes all files, and reads all of them back; tar does neither.
 """
@@ -22,7 +23,7 @@ import attrs
 from _common import ROOT, Figure, main, median, repeats, say, scratch, timed
 
 from harness import host
-from harness.deploy import cardwork, listing
+from harness.deploy import cardwork, listing, netboot
 from harness.deploy.cardwork import Place
 from harness.deploy.order import settle
 from harness.deploy.reach import Reach
@@ -48,7 +49,7 @@ def figures() -> Iterator[Figure]:
         files = _kernel(folder / "kernel")
         card = make_card(folder / "card.img", root_mib=ROOT_MIB)
         kernelpair.stock(card, BOOT_OFFSET)
-        for name, way in (("image", _image), ("ssh", _ssh), ("disk", _disk)):
+        for name, way in (("image", _image), ("ssh", _ssh), ("netboot", _netboot), ("disk", _disk)):
             with way(folder / name) as found:
                 if found is None:
                     say(f"deploy_modules.{name}: no loop device for this user: not measured")
@@ -127,6 +128,25 @@ def _ssh(folder: Path) -> Iterator[Any]:
                 _tar(tree, resource.wrap_command(["tar", "-xf", "-", "-C", name]))
 
         yield lambda card: _copied(card, mine), copy, lambda files: _deploy(Reach(_place(mine), resource), files)
+
+
+@contextlib.contextmanager
+def _netboot(folder: Path) -> Iterator[Any]:
+    root = folder / "root"
+
+    def fresh(_: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        root.mkdir(parents=True)
+
+    def copy(tree: Path) -> None:
+        _tar(tree, ["tar", "-xf", "-", "-C", str(root)])
+        subprocess.run(["sync", "-f", root], check=True)
+
+    def deploy(files: BootFiles) -> None:
+        put = netboot._put_modules(root, netboot._modules(files), files.release, set())  # noqa: SLF001 - without a board
+        assert len(put.written) == FILES, len(put.written)
+
+    yield fresh, copy, deploy
 
 
 @contextlib.contextmanager
