@@ -9,6 +9,7 @@ from labgrid import Environment
 from harness.card import disks, flashplan
 from harness.card.firstboot import Account
 from harness.card.prepare import account
+from harness.cli._board import add_lab
 from harness.cli._terminal import Progress
 from harness.deploy.cardwork import Place
 from harness.deploy.reach import Reach
@@ -22,7 +23,6 @@ from harness.lab.targets import strategy_of
 from harness.model import BaseImage
 from harness.strategy import Assignment
 
-LAB = Path("lab.yaml")
 READER_TIMEOUT_S = 5.0
 
 
@@ -30,7 +30,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--board", metavar="NAME", required=True, help="target of lab.yaml: its mux, image and login")
     parser.add_argument("--device", metavar="DISK", type=Path, help="a card reader's disk instead of the mux: /dev/sdX")
-    parser.add_argument("--lg-env", metavar="FILE", type=Path, default=LAB, help="another lab.yaml")
+    add_lab(parser)
     parser.add_argument(
         "--image", metavar="FILE", type=Path, help="another image than lab.yaml says: .img, .xz, .gz, .zip"
     )
@@ -97,7 +97,9 @@ def _to_mux(
     """Have the board for this process meanwhile."""
     options = config.load(args.lg_env).target(args.board)
     environment = Environment(str(args.lg_env))
-    with sharing.hold(environment, args.board, reserve=options.reserve, tell=progress) as present:
+    with sharing.hold(
+        environment, args.board, reserve=options.reserve, wait_s=args.board_wait, tell=progress
+    ) as present:
         return _behind_mux(args, plan, image, who, progress, environment, present)
 
 

@@ -1,10 +1,10 @@
 """Put the stock system back onto a target's boot medium, as it was before the first deploy."""
 
 import argparse
-from pathlib import Path
 
 from labgrid import Environment
 
+from harness.cli._board import add_lab
 from harness.cli._terminal import Progress
 from harness.errors import UsageError
 from harness.image.choose import choose as choose_image
@@ -14,13 +14,11 @@ from harness.lab.targets import strategy_of
 from harness.model import BaseImage
 from harness.strategy import Assignment, RaspberryPiStrategy
 
-LAB = Path("lab.yaml")
-
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--board", metavar="NAME", default="virtual-rpi3", help="target of lab.yaml (%(default)s)")
-    parser.add_argument("--lg-env", metavar="FILE", type=Path, default=LAB, help="another lab.yaml")
+    add_lab(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -28,7 +26,9 @@ def run(args: argparse.Namespace) -> int:
     options = config.load(args.lg_env).target(args.board)
     progress, environment = Progress(), Environment(str(args.lg_env))
     try:
-        with sharing.hold(environment, args.board, reserve=options.reserve, tell=progress) as present:
+        with sharing.hold(
+            environment, args.board, reserve=options.reserve, wait_s=args.board_wait, tell=progress
+        ) as present:
             _stock(args, options, environment, progress, present)
     finally:
         progress.clear()

@@ -20,6 +20,7 @@ from harness.model import BootFiles, Manifest
 
 ANSWER_TIMEOUT_S = 60.0  # the mux waits while the board is being switched on or off
 MODES = ("host", "dut")
+REFUSED = "its words tell why; the card changes sides only while the power is off and no program has it open"
 
 
 @target_factory.reg_resource
@@ -56,7 +57,10 @@ class NetworkCardMuxDriver(Driver):
             raise LabError(f"{self.target.name}: no mode `{mode}` of a card mux", hint=" or ".join(MODES))
         self._ask("PUT", mode)
         if (found := self.get_mode()) != mode:
-            raise LabError(f"{self.target.name}: the card mux was switched to {mode} and stays at {found}")
+            raise LabError(
+                f"{self.target.name}: the card mux was switched to {mode} and stays at {found}",
+                hint=f"`pi64 doctor --board {self.target.name}` tries it alone; pull its plug and put it back",
+            )
 
     @Driver.check_active
     @step(result=True)
@@ -83,7 +87,7 @@ class NetworkCardMuxDriver(Driver):
                 hint="does `pi64 bench` run still? What it printed for lab.yaml is good for as long as it does",
             ) from error
         if answer.status != http.HTTPStatus.OK:
-            raise LabError(f"{self.target.name}: the card mux refuses", evidence=text.splitlines()[:8])
+            raise LabError(f"{self.target.name}: the card mux refuses", evidence=text.splitlines()[:8], hint=REFUSED)
         return text
 
 
