@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from labgrid.strategy import Strategy
 
 from harness import boards
-from harness.errors import ConfigError, UsageError
-from harness.lab import classes, imports
+from harness.errors import ConfigError, LabError, UsageError
+from harness.lab import plan as plans
 from harness.lab.options import Depmod, Layout, TargetOptions
+from harness.lab.plan import Plan
 from harness.lab.yaml_reader import Reader, nearest
 
-TOP_KEYS = ("targets", "options", "features", "images", "tools", "paths", "imports")
+TOP_KEYS = ("targets", "options", "features", "images", "tools", "paths", "imports", "nightly")
 TOP_MAPPINGS = ("options", "images", "tools", "paths")  # labgrid asks them without looking what they are
 TARGET_KEYS = ("options", "resources", "drivers", "features")
 CHOICES: Mapping[str, tuple[str, ...]] = {"layout": typing.get_args(Layout), "depmod": typing.get_args(Depmod)}
@@ -31,6 +31,8 @@ class Lab:
     path: Path
     targets: Mapping[str, TargetOptions]
     features: Mapping[str, frozenset[str]]
+    nightly: Plan | None = None
+    """What `pi64 nightly` does; None where the file does not say."""
 
     def target(self, name: str) -> TargetOptions:
         """Return the options of target *name*; UsageError listing the targets with their models."""
@@ -42,8 +44,11 @@ class Lab:
         return self.targets[name]
 
 
-def load(path: Path) -> Lab:
-    """Read and check *path*; ConfigError names file, line, the word and the nearest known one."""
+def load(path: Path, *, bench: bool = True) -> Lab:
+    """Read and check *path*; ConfigError names file, line, the word and the nearest known one.
+
+    Without *bench* resources and drivers go unread: what needs no board does not wait for labgrid to be loaded either.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -53,10 +58,10 @@ def load(path: Path) -> Lab:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}:{line}: not UTF-8: {error.reason}", hint="save the file as UTF-8") from error
-    return parse(text, path)
+    return parse(text, path, bench=bench)
 
 
-def parse(text: str, path: Path) -> Lab:
+def parse(text: str, path: Path, *, bench: bool = True) -> Lab:
     """Check the text of a lab.yaml; *path* is for the messages, and its folder for what the text imports."""
     folder = path.absolute().parent
     reader = Reader(path, _variables(folder))
@@ -68,13 +73,25 @@ def parse(text: str, path: Path) -> Lab:
         if key in top and not isinstance(reader.plain(top[key]), dict):
             raise reader.fault(top[key], f"`{key}` must be a mapping (`key: value` lines)")
     _features(reader, top)
-    with imports.loaded(reader, top.get("imports"), folder):
-        targets = {name: _target(reader, node, name) for name, node in nodes.items()}
+    targets = {name: _target(reader, node, name) for name, node in nodes.items()}
+    if bench:
+        _classes().check(reader, top.get("imports"), folder, nodes)
+    wanted = {name: options for name, (options, _) in targets.items()}
     return Lab(
         path,
-        {name: options for name, (options, _) in targets.items()},
+        wanted,
         {name: features for name, (_, features) in targets.items()},
+        plans.parse(reader, top["nightly"], wanted) if "nightly" in top else None,
     )
+
+
+def _classes() -> Any:
+    try:
+        from harness.lab import classes  # noqa: PLC0415 - labgrid with it: half a second
+    except ImportError as error:
+        hint = "`pi64 doctor` tells which package is wrong; `make setup` mends an installation"
+        raise LabError(f"labgrid cannot be loaded: {error}", hint=hint) from error
+    return classes
 
 
 def _variables(folder: Path) -> dict[str, str]:
@@ -83,7 +100,7 @@ def _variables(folder: Path) -> dict[str, str]:
 
 
 def _target(reader: Reader, node: Any, name: str) -> tuple[TargetOptions, frozenset[str]]:
-    """Return the options and features of one target, and check what labgrid will make of the rest."""
+    """Return the options and features of one target."""
     parts = reader.mapping(node, f"target `{name}`", TARGET_KEYS)
     asked = reader.mapping(parts.get("options"), f"options of `{name}`")
     if "model" not in asked:
@@ -93,10 +110,6 @@ def _target(reader: Reader, node: Any, name: str) -> tuple[TargetOptions, frozen
         boards.load(options.model)
     except UsageError as error:
         raise reader.fault(asked["model"], f"target `{name}`: {error.message}", error.hint) from error
-    found = {kind: classes.check(reader, parts[kind], kind, name) for kind in ("resources", "drivers") if kind in parts}
-    if not any(issubclass(cls, Strategy) for cls in found.get("drivers", ())):
-        hint = "put `RaspberryPiStrategy: {}` among its drivers, as the last"
-        raise reader.fault(parts.get("drivers", node), f"target `{name}` has no strategy", hint)
     return options, _features(reader, parts)
 
 
