@@ -5,7 +5,7 @@ labgrid owns the lab, pytest the tests; this package is the kernel's way between
 
 Floors; an import points down only (``tests_unit/test_layers.py`` holds this picture as data)::
 
-    6  plugin options attempts outcomes cli    pytest; the command line
+    6  plugin options asking attempts outcomes cli   pytest; the command line
     5  nightly                                 runs the floor below many times
     4  strategy lab                            labgrid
     3  build image deploy power console virtual   labgrid, pexpect, cables; not one another

@@ -1,6 +1,7 @@
 """pi64's own command line options; each overrides the same word in lab.yaml."""
 
 import argparse
+import re
 from typing import Any
 
 import attrs
@@ -31,6 +32,29 @@ def seconds(word: str) -> float:
     return value
 
 
+def count(word: str) -> int:
+    """Return how often; ValueError, which argparse tells, when it is no number, or a negative one."""
+    value = int(word)
+    if value < 0:
+        raise ValueError(word)
+    return value
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Return names of kselftest's targets, ``arm64/abi,size``; ValueError for what is no name of a folder."""
+    found = tuple(filter(None, text.split(",")))
+    if not found or not all(re.fullmatch(r"\w[\w.-]*(?:/\w[\w.-]*)*", word, re.ASCII) for word in found):
+        raise ValueError(text)
+    return found
+
+
+def suite(text: str) -> str:
+    """Return a suite of LTP, with the names of tests behind it; ValueError for what is none."""
+    if not re.fullmatch(r"\w[\w.-]*(?::[\w.-]+(?:,[\w.-]+)*)?", text, re.ASCII):
+        raise ValueError(text)
+    return text
+
+
 def add(parser: pytest.Parser) -> None:
     """Add what a user may choose."""
     group = parser.getgroup("pi64", "pi64: 64-bit kernels on Raspberry Pi boards")
@@ -50,6 +74,7 @@ def add(parser: pytest.Parser) -> None:
     )
     group.addoption("--source", help="kernel source: folder, tarball, git URL, or package:PATTERN")
     group.addoption("--ref", help="branch, tag or commit of a git source")
+    group.addoption("--branch", metavar="NAME", help="what the history calls the branch of which --ref is a commit")
     group.addoption("--toolchain", help="`system`, `llvm`, `built`, a folder, or a cross prefix")
     group.addoption(
         "--config", dest="kernel_config", metavar="BASE", help="defconfig of the tree, allnoconfig, or a file"
@@ -81,6 +106,34 @@ def add(parser: pytest.Parser) -> None:
         metavar="KERNEL",
         help="boot this one as well when the kernel under test does not: key or folder of a stored kernel, or `last`",
     )
+    _add_questions(group)
+
+
+def _add_questions(group: Any) -> None:
+    """Add what may be asked of a kernel beyond the usual."""
+    group.addoption(
+        "--boots", metavar="N", type=count, default=0, help="N more cold starts and N reboots, and how long they take"
+    )
+    group.addoption(
+        "--accept-changes",
+        action="store_true",
+        help="what is missing or new on the board against its last good run is told, not judged",
+    )
+    group.addoption(
+        "--kselftest",
+        metavar="TARGET[,TARGET]",
+        type=words,
+        default=(),
+        help="build these targets of the kernel's tools/testing/selftests, and run them",
+    )
+    group.addoption(
+        "--ltp",
+        metavar="SUITE[:TEST,TEST]",
+        action="append",
+        type=suite,
+        default=[],
+        help="run these tests of the Linux Test Project in /opt/ltp of the image; may be repeated",
+    )
 
 
 def over(given: TargetOptions, option: Any) -> TargetOptions:
@@ -89,6 +142,7 @@ def over(given: TargetOptions, option: Any) -> TargetOptions:
         given.kernel,
         source=option.source,
         ref=option.ref,
+        branch=option.branch,
         toolchain=option.toolchain,
         config=option.kernel_config,
         fragments=option.fragment,

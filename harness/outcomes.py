@@ -20,6 +20,8 @@ RUN = pytest.StashKey[Run]()
 PROGRESS = pytest.StashKey[Progress]()
 PAGE = pytest.StashKey[str]()
 """A line that says where the page of this run lies, or why there is none."""
+SIGNALLED = pytest.StashKey[bool]()
+"""There once a signal has told the run to end."""
 PLACEHOLDER = os.devnull  # where JUnit XML would go if there were no run; the run's folder is known later
 
 
@@ -112,7 +114,8 @@ def _end(session: pytest.Session, exitstatus: int) -> None:
     xml = config.stash.get(xml_key, None)
     if RUN in config.stash:
         run = config.stash[RUN]
-        record = run.finish(interrupted=exitstatus in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR})
+        ended = exitstatus in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
+        record = run.finish(interrupted=ended or SIGNALLED in config.stash)
         if exitstatus == pytest.ExitCode.OK and record.verdict and record.verdict.name is not VerdictName.PASS:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED  # nobody shall read one thing here and another there
         for name, value in junit.properties(record):

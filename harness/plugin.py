@@ -7,22 +7,23 @@ the one it needs, and gets those before it. labgrid's own plugin stays loaded, w
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from labgrid.pytestplugin.hooks import LABGRID_ENV_KEY
 
-from harness import attempts, boards, checks, options, outcomes
+from harness import asking, attempts, boards, options, outcomes
 from harness.build import source as sources
 from harness.build import toolchain as toolchains
 from harness.build.requirements import Purpose
-from harness.checks import Check
+from harness.build.selftests import Selftests
 from harness.console.shell import Shell
-from harness.errors import BootFailed, CheckFailed, Pi64Error, UsageError
+from harness.errors import BootFailed, Pi64Error, UsageError
 from harness.image.choose import choose as choose_image
-from harness.lab import choices, control, kernels, sharing, sidebyside, stock
+from harness.lab import child, choices, control, kernels, sharing, sidebyside, stock
 from harness.lab import config as lab_config
 from harness.lab.config import Lab
 from harness.lab.options import TargetOptions
@@ -37,7 +38,7 @@ from harness.model import (
     KernelSource,
     Toolchain,
 )
-from harness.outcomes import PROGRESS, RUN
+from harness.outcomes import PROGRESS, RUN, SIGNALLED
 from harness.progress import Progress
 from harness.strategy import Assignment, RaspberryPiStrategy, Status
 
@@ -95,6 +96,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     config.pluginmanager.register(outcomes, "harness.outcomes")
     config.pluginmanager.register(attempts, "harness.attempts")
+    config.pluginmanager.register(asking, "harness.asking")
     config.option.xmlpath = getattr(config.option, "xmlpath", None) or outcomes.PLACEHOLDER
     for number in (signal.SIGTERM, signal.SIGHUP):
         _end_by(number, config)
@@ -110,12 +112,18 @@ def _end_by(number: int, config: pytest.Config) -> None:
     """Let the signal end the run like Ctrl-C, unless whoever started it said that it shall not (nohup)."""
     before = signal.getsignal(number)
     if before is not signal.SIG_IGN:
-        signal.signal(number, _terminated)
+        signal.signal(number, partial(_terminated, config))
         config.add_cleanup(lambda: (signal.signal(number, before), None)[1])
 
 
-def _terminated(number: int, _: Any) -> None:
-    """Take SIGTERM and SIGHUP as Ctrl-C: every ``finally`` runs, the board goes off, the record is written."""
+def _terminated(config: pytest.Config, number: int, _: Any) -> None:
+    """Take SIGTERM and SIGHUP as Ctrl-C: every ``finally`` runs, the board goes off, the record is written.
+
+    Once: of a parent with threads that is killed, each thread's death sends the signal again, amid all that.
+    """
+    if SIGNALLED in config.stash:
+        return
+    config.stash[SIGNALLED] = True
     raise KeyboardInterrupt(f"signal {number}")
 
 
@@ -148,17 +156,19 @@ def run(request: pytest.FixtureRequest) -> Run:
             argv=config.invocation_params.args,
             options=wanted,
         )
-        sidebyside.note(config.stash[RUN].folder)
+        child.note(config.stash[RUN].folder)
     return config.stash[RUN]
 
 
 @pytest.fixture(scope="session")
-def progress(request: pytest.FixtureRequest) -> Progress:
+def progress(request: pytest.FixtureRequest, run: Run) -> Progress:
     """Shows how long work gets on: one line that changes on a terminal, plain lines elsewhere."""
     plugins = request.config.pluginmanager
     capture = plugins.get_plugin("capturemanager")
     shown = Progress(
-        plugins.get_plugin("terminalreporter"), *([capture.global_and_fixture_disabled] if capture else [])
+        plugins.get_plugin("terminalreporter"),
+        *([capture.global_and_fixture_disabled] if capture else []),
+        note=run.note_doing,
     )
     request.config.stash[PROGRESS] = shown
     return shown
@@ -209,7 +219,11 @@ def kernel_source(
 ) -> KernelSource:
     """The kernel tree to build, or what is told of the one that was built elsewhere."""
     wanted = target_options.kernel
-    taken = prebuilt.source if prebuilt else sources.open_tree(wanted.source, ref=wanted.ref, progress=progress)
+    taken = (
+        prebuilt.source
+        if prebuilt
+        else sources.open_tree(wanted.source, ref=wanted.ref, branch=wanted.branch, progress=progress)
+    )
     return run.note(source=taken)
 
 
@@ -313,12 +327,14 @@ def boot_files(
     kernel: KernelBuild,
     ladder: RaspberryPiStrategy,
     purpose: Purpose,
+    selftests: Selftests | None,
     run: Run,
     progress: Progress,
 ) -> BootFiles:
     """What goes onto the boot medium, composed with what the stock system has there."""
     stock.provide(target_options, ladder, meant=purpose, progress=progress)
-    return run.remark(kernels.boot_files(kernel, target_options, ladder, progress=progress))
+    beside = selftests.root if selftests else None
+    return run.remark(kernels.boot_files(kernel, target_options, ladder, selftests=beside, progress=progress))
 
 
 @pytest.fixture(scope="session")
@@ -355,31 +371,12 @@ def shell(dut: RaspberryPiStrategy, boot: BootRecord, run: Run) -> Shell:
     return dut.shell
 
 
-# --- checks ----------------------------------------------------------------------------------------------------------
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give ``identity`` the checks that ask who answers, and ``check`` all others of ``harness/checks``."""
-    taken = {mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")}
-    for name in {"identity", "check"}.intersection(metafunc.fixturenames) - taken:
-        wanted = [check for check in checks.load_all() if check.identity is (name == "identity")]
-        metafunc.parametrize(name, wanted, ids=lambda check: check.name)
-
-
 @pytest.fixture(scope="session")
 def features(request: pytest.FixtureRequest, board: BoardProfile, base_image: BaseImage, run: Run) -> frozenset[str]:
-    """What this board can do: its model's features, its target's, and the word size of its userland."""
+    """What this board can do: its model's features, its target's, and the word size of its userland.
+
+    Of its model a virtual board has what QEMU emulates.
+    """
     own = _features_of(request.config)
-    return run.note_features(board.features | own | {f"userland{base_image.userland_bits}"})
-
-
-@pytest.fixture
-def ask(shell: Shell, kernel: KernelBuild, board: BoardProfile, features: frozenset[str]) -> Callable[[Check], None]:
-    """Put a check's question to the running kernel; CheckFailed for a wrong answer, skipped where it does not apply."""
-
-    def put(check: Check) -> None:
-        if unfit := check.unfit(features):
-            pytest.skip(f"{check.name}: {unfit}")
-        output = shell.check(check.command(kernel), timeout=check.timeout_s)
-        if found := check.judge(output, kernel, board):
-            raise CheckFailed(shell.target, check.name, found)
-
-    return put
+    model = board.qemu.features if board.qemu and kernels.VIRTUAL in own else board.features
+    return run.note_features(model | own | {f"userland{base_image.userland_bits}"})

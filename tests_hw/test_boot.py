@@ -42,6 +42,11 @@ def test_reboots(shell: Shell, dut: RaspberryPiStrategy) -> None:
     assert dut.shell.check("cat /proc/sys/kernel/random/boot_id") != before
 
 
+def test_what_is_there(inventory: Check, ask: Callable[[Check], None]) -> None:
+    """Drivers, modules and warnings against the board's own last good run, before anything is loaded by hand."""
+    ask(inventory)
+
+
 def test_modules_load_after_the_reboot(shell: Shell) -> None:
     shell.check(f"sudo modprobe {PROBE}")
     assert PROBE in shell.check("lsmod")

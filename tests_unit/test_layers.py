@@ -13,7 +13,7 @@ import harness
 HOUSE = Path(harness.__file__).parent
 
 FLOORS = {
-    6: ("plugin", "options", "attempts", "outcomes", "cli"),
+    6: ("plugin", "options", "asking", "attempts", "outcomes", "cli"),
     5: ("nightly",),
     4: ("strategy", "lab"),
     3: ("build", "image", "deploy", "power", "console", "virtual"),
@@ -28,6 +28,7 @@ SIDEWAYS = {
     ("card", "host"): "the card is read and written by host programs",
     ("report", "verdict"): "a page finds a finding's line on the console by what the log scanner makes of a line",
     ("plugin", "outcomes"): "the second half of the plugin: fixtures here, how they end there",
+    ("plugin", "asking"): "the third part of the plugin: what is asked of a kernel that runs",
     ("plugin", "attempts"): "how a test is repeated, between the fixtures and how they end",
     ("plugin", "options"): "what the command line may say",
     ("attempts", "outcomes"): "where the record of a run is found",

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -13,11 +14,13 @@ from harness.build import kernel, prebuilt, requirements, stubs
 from harness.build import toolchain as toolchains
 from harness.build.requirements import Purpose
 from harness.card.fat import FatPartition
-from harness.deploy.modules import with_depmod
+from harness.deploy.modules import with_depmod, with_folder
 from harness.errors import BuildError
 from harness.lab.options import TargetOptions
 from harness.model import BaseImage, BoardProfile, BootFile, BootFiles, KernelBuild, KernelSource, Toolchain
-from harness.strategy import RaspberryPiStrategy
+
+if TYPE_CHECKING:  # labgrid with it: half a second for whoever only builds
+    from harness.strategy import RaspberryPiStrategy
 
 ROOT = "/dev/mmcblk0p2"  # where the root filesystem lies unless `root:` says otherwise
 OUR_USERLAND_BITS = 32  # of the base image that pi64 makes itself
@@ -80,11 +83,21 @@ def take(
 
 # --- what goes onto the boot medium ----------------------------------------------------------------------------------
 def boot_files(
-    built: KernelBuild, options: TargetOptions, strategy: RaspberryPiStrategy, *, progress: host.Progress = host.silent
+    built: KernelBuild,
+    options: TargetOptions,
+    strategy: "RaspberryPiStrategy",
+    *,
+    selftests: Path | None = None,
+    progress: host.Progress = host.silent,
 ) -> BootFiles:
-    """Return what goes onto the boot medium, composed with what the stock system has there."""
+    """Return what goes onto the boot medium, composed with what the stock system has there.
+
+    *selftests* come to lie beside the modules: those every deploy method brings.
+    """
     if options.depmod == "host":
         built = attrs.evolve(built, modules_root=with_depmod(built.modules_root, built.release))
+    if selftests:
+        built = attrs.evolve(built, modules_root=with_folder(built.modules_root, built.release, selftests))
     board, stock = boards.load(options.model), strategy.stock()
     quirk = old_firmware(built, options, board, stock, strategy.base)
     files = compose(

@@ -181,7 +181,7 @@ def _tests(record: RunRecord) -> Markup:
         for each in record.attempts
     ]
     repeated = tag("h3", "Repeated") + join(attempts) if attempts else Markup("")
-    return tag("p", summary) + grid + repeated + _measured(record)
+    return tag("p", summary) + grid + repeated + _measured(record) + _there(record)
 
 
 def _measured(record: RunRecord) -> Markup:
@@ -198,6 +198,15 @@ def _measured(record: RunRecord) -> Markup:
         for each in record.measurements
     ]
     return tag("h3", "Measurements") + table(head, rows, label="What tests measured", numbers=head[1:])
+
+
+def _there(record: RunRecord) -> Markup:
+    """Return what was found on the board, folded away, and with which good run it was compared."""
+    if not record.inventory:
+        return Markup("")
+    told = {kind: record.compared.get(kind, "not compared") for kind in record.inventory}
+    lists = [fold(f"{len(names)} {kind}; {told[kind]}", listing(names)) for kind, names in record.inventory.items()]
+    return tag("h3", "On the board") + join(lists)
 
 
 def _outcomes(record: RunRecord) -> list[str]:

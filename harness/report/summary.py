@@ -1,6 +1,7 @@
 """What a person reads at the end of a run: the verdict first, then why, then where to look."""
 
 from harness.model import STAGES, AttemptRecord, BootRecord
+from harness.report import spread
 from harness.report.record import RunRecord
 from harness.report.redact import printable
 
@@ -18,6 +19,7 @@ def lines(record: RunRecord) -> list[str]:
             *_identity(record),
             *_build(record),
             *_boots(record),
+            *spread.lines(record.measurements),
             *_where(record),
         ]
     ]

@@ -53,6 +53,12 @@ GOOD = {
     "modules_dep": "1432\n",
     "vermagic": "dummy.ko 6.12.117-pi64 SMP mod_unload aarch64\nloop.ko.xz 6.12.117-pi64 SMP mod_unload aarch64\n",
     "modules_load": "dummy 0 0\nloop 0 1\nsnd-bcm2835 0 -\n",
+    "thermal": "47236\n25000\n",
+    "throttled": "throttled=0x0\n",
+    "ethernet": "wired eth0 0 \n",
+    "ethernet_link": "wired eth0 1 192.0.2.5/24 2001:db8::5/64 \n",
+    "wifi": "wireless wlan0 0 \nwired eth0 1 192.0.2.5/24\n",
+    "wifi_link": "wireless wlan0 1 192.0.2.6/24\n",
     "kernel_log": "[    0.000000] Booting Linux on physical CPU 0x0\n[    1.0] Waiting for root device x...\n",
 }
 BAD = [  # check, output, kind and fault of its first objection
@@ -77,13 +83,34 @@ BAD = [  # check, output, kind and fault of its first objection
         "DEPLOY",
     ),
     ("modules_load", "dummy 1 - modprobe: ERROR: could not insert 'dummy': Invalid argument", "module-load", "KERNEL"),
+    ("thermal", "", "no-temperature", "KERNEL"),
+    ("thermal", "cat: '/sys/class/thermal/thermal_zone*/temp': No such file or directory", "no-temperature", "KERNEL"),
+    ("thermal", "-274000\n", "odd-temperature", "KERNEL"),
+    ("thermal", "85123\n", "overheated", "LAB"),
+    ("throttled", "throttled=0x50000\n", "under-voltage", "LAB"),
+    ("throttled", "throttled=0x8\n", "overheated", "LAB"),
+    ("throttled", "throttled=0x4", "throttled", "LAB"),
+    ("throttled", "alarm=1\n", "under-voltage", "LAB"),
+    ("throttled", "", "odd-answer", "KERNEL"),
+    ("throttled", "throttled=0x", "odd-answer", "KERNEL"),
+    ("ethernet", "wireless wlan0 1 192.0.2.6/24\n", "no-interface", "KERNEL"),
+    ("ethernet_link", "wired eth0 1 \nwired eth1 0 192.0.2.5/24\n", "no-network", "KERNEL"),
+    ("ethernet_link", "wired eth0 - \n", "no-network", "KERNEL"),
+    ("wifi", "wired eth0 1 192.0.2.5/24\n", "no-interface", "KERNEL"),
+    (
+        "wifi",
+        "[    9.0] brcmfmac mmc1:0001:1: Direct firmware load for brcm/brcmfmac43455-sdio.bin failed with error -2\n",
+        "no-firmware",
+        "LAB",
+    ),
+    ("wifi_link", "wireless wlan0 0 192.0.2.6/24\n", "no-network", "KERNEL"),
     ("kernel_log", "[    3.0] WARNING: CPU: 0 PID: 1 at mm/slub.c:5 foo+0x1/0x2", "warning", "KERNEL"),
     ("kernel_log", "[    3.0] hwmon hwmon1: Undervoltage detected!", "under-voltage", "LAB"),
 ]
 
 
 def test_every_check_is_asked_something_good() -> None:
-    assert set(GOOD) == set(CHECKS)
+    assert set(GOOD) == {name for name, check in CHECKS.items() if not check.inventory}
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -102,13 +129,26 @@ def test_a_module_that_misses_its_hardware_is_no_fault() -> None:
     assert judged("modules_load", answers) == []
 
 
+def test_under_voltage_of_the_past_and_of_now_are_two_findings() -> None:
+    found = judged("throttled", "throttled=0x50005\n")
+    assert [each.kind for each in found] == ["under-voltage", "throttled", "under-voltage", "throttled"]
+    assert found[2].message == "rpi-3-b: under-voltage has occurred since power-on"
+
+
+def test_a_kernel_that_cannot_ask_the_firmware_is_not_blamed_for_the_supply() -> None:
+    assert judged("throttled", "unknown\n") == []
+
+
 def test_a_32_bit_userland_may_be_without_dpkg() -> None:
     assert judged("userland_bits", "32\nno dpkg\n") == []
 
 
 def test_checks_come_in_the_guides_order() -> None:
     assert list(CHECKS) == [
-        "architecture", "userland_bits", "release", "build_id", "modules_dep", "vermagic", "modules_load", "kernel_log",
+        "architecture", "userland_bits", "release", "build_id",
+        "modules", "modules_dep", "devices", "messages", "modalias",
+        "vermagic", "modules_load",
+        "thermal", "throttled", "ethernet", "ethernet_link", "wifi", "wifi_link", "kernel_log",
     ]  # fmt: skip
 
 

@@ -170,6 +170,15 @@ def test_a_test_says_its_outcome_and_its_message() -> None:
     assert next(attributes for tag, attributes in told.tags if tag == "details") == {"open": ""}
 
 
+def test_what_was_on_the_board_stands_with_the_run_it_was_compared_with() -> None:
+    inventory = {"modules": ("dwc2", "<b>"), "devices": ()}
+    record = attrs.evolve(RECORD, inventory=inventory, compared={"modules": "2026-11-27T05-00-20-desk"})
+    html = run_page.render(Material(record))
+    assert "2 modules; 2026-11-27T05-00-20-desk" in html
+    assert "&lt;b&gt;" in html
+    assert "0 devices; not compared" in html
+
+
 def test_measurements_stand_with_unit_and_limit() -> None:
     assert "ethernet.throughput93.5 Mbit/s80" in page(Material(MEASURED)).text
 
