@@ -39,12 +39,13 @@ class Tree:
             return "", ""
 
 
-def checkout(url: str, ref: str, progress: host.Progress) -> tuple[Path, str]:
+def checkout(url: str, ref: str, progress: host.Progress, *, branch: str | None = None) -> tuple[Path, str]:
     """Return a work tree of *ref* (branch, tag, commit, ``HEAD``) of the repository *url*, and its commit.
 
-    It stays as it is while this process lives. Raises as `mirror.commit` does.
+    It stays as it is while this process lives. *branch* is the one of which *ref* is a commit: it has that branch's
+    work tree. Raises as `mirror.commit` does.
     """
-    family = "commit" if mirror.FULL_SHA.fullmatch(ref) else ref
+    family = branch or ("commit" if mirror.FULL_SHA.fullmatch(ref) else ref)
     with mirror.locked(url) as known:
         commit = mirror.commit(known, ref, progress)
         folder = host.cache_dir("sources", f"git-{known.name}").resolve()

@@ -71,12 +71,16 @@ class Mirror:
 @contextmanager
 def locked(url: str) -> Iterator[Mirror]:
     """Yield the mirror of *url*, which no other process touches meanwhile."""
+    found = _of(url)
+    with host.locked(found.folder.with_suffix(".lock")):
+        yield found
+
+
+def _of(url: str) -> Mirror:
     if "://" not in url and Path(url).expanduser().exists():
         url = str(Path(url).expanduser().resolve())
     name = hashlib.sha256(without_credentials(url).encode()).hexdigest()[:16]
-    folder = host.cache_dir("mirrors").resolve() / f"{name}.git"
-    with host.locked(folder.with_suffix(".lock")):
-        yield Mirror(url, folder)
+    return Mirror(url, host.cache_dir("mirrors").resolve() / f"{name}.git")
 
 
 def commit(mirror: Mirror, ref: str, progress: host.Progress) -> str:
@@ -97,6 +101,21 @@ def commit(mirror: Mirror, ref: str, progress: host.Progress) -> str:
         if not _has(mirror, sha):
             _fetch(mirror, sha, ref, progress)
     return _peeled(mirror, sha)
+
+
+def tip(url: str, ref: str) -> str:
+    """Return the commit that *ref* (branch, tag, full SHA or ``HEAD``) of *url* names now; nothing is fetched.
+
+    Raises as `commit` does.
+    """
+    if FULL_SHA.fullmatch(ref.lower()):
+        return ref.lower()
+    asked = _of(url)
+    offered = _offered(asked)
+    sha = _named(offered, ref)
+    if sha is None:
+        raise _unknown(asked, ref, offered)
+    return sha
 
 
 # --- what the server has ---------------------------------------------------------------------------------------------

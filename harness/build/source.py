@@ -22,15 +22,20 @@ VERSION = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) *= *(\S*)", r
 
 
 def open_tree(
-    spec: str, *, ref: str | None = None, sha256: str | None = None, progress: host.Progress = host.silent
+    spec: str,
+    *,
+    ref: str | None = None,
+    branch: str | None = None,
+    sha256: str | None = None,
+    progress: host.Progress = host.silent,
 ) -> KernelSource:
     """Return the kernel tree *spec*, fetched, unpacked or checked out if need be.
 
     *spec* is a folder; a tarball (path or URL; *sha256* is its checksum, which a URL must have, and may stand behind it
     as ``#sha256=``); ``package:PATTERN`` (newest installed match); or a git repository: ``git+URL``, a URL, a path that
-    ends in ``.git``, or a folder together with a *ref* (branch, tag or commit). What lies in the cache stays as it is
-    while this process lives. UsageError when there is no such thing or it is no kernel tree; LabError when it is out of
-    reach, the disk is too small, or a package is not installed.
+    ends in ``.git``, or a folder together with a *ref* (branch, tag or commit; one of *branch* is checked out where
+    that was). What lies in the cache stays as it is while this process lives. UsageError when there is no such thing or
+    it is no kernel tree; LabError when it is out of reach, the disk is too small, or a package is not installed.
     """
     found = address.parse(spec, ref=ref, sha256=sha256)
     if found.kind == "package":
@@ -39,7 +44,7 @@ def open_tree(
         return _tarball(unpacked.fetched(found, progress), f"tarball {found.shown}", progress, found.sha256)
     path = Path(found.where).expanduser()
     if found.kind == "git" or (ref is not None and path.is_dir()):
-        return _repository(found, ref, progress)
+        return _repository(found, ref, progress, branch)
     if ref is not None:
         raise UsageError(f"{spec}: not a git repository, so it has no ref {ref}", hint="leave the ref out")
     if path.is_dir():
@@ -88,6 +93,12 @@ def _tarball(path: Path, origin: str, progress: host.Progress, sha256: str | Non
 
 
 def _package(pattern: str, progress: host.Progress) -> KernelSource:
+    tarball, origin = installed(pattern)
+    return _tarball(tarball, origin, progress)
+
+
+def installed(pattern: str) -> tuple[Path, str]:
+    """Return the tarball of the newest installed source package that matches *pattern*, and what people call it."""
     if "/" in pattern:
         raise UsageError(f"package:{pattern}: a package name holds no `/`", hint="package:linux-source-*")
     names = {
@@ -98,13 +109,12 @@ def _package(pattern: str, progress: host.Progress) -> KernelSource:
         raise LabError(f"no installed package matches {pattern} (looked for {PACKAGES}/{pattern}.tar.*)", hint=hint)
     newest = max(names, key=_numbers)
     package = next(newest.removesuffix(suffix) for suffix in address.TARBALLS if newest.endswith(suffix))
-    origin = f"package {package} {_package_version(package)}".rstrip()
-    return _tarball(names[newest].resolve(), origin, progress)
+    return names[newest].resolve(), f"package {package} {_package_version(package)}".rstrip()
 
 
-def _repository(found: Address, ref: str | None, progress: host.Progress) -> KernelSource:
+def _repository(found: Address, ref: str | None, progress: host.Progress, branch: str | None = None) -> KernelSource:
     wanted = ref or "HEAD"
-    path, commit = checkout.checkout(found.where, wanted, progress)
+    path, commit = checkout.checkout(found.where, wanted, progress, branch=branch)
     origin = f"git {found.shown} {wanted} ({commit[:12]})"
     source = _tree(path, origin)
     if source.dirty or source.commit != commit:

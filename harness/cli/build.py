@@ -32,6 +32,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lg-env", metavar="FILE", type=Path, default=LAB, help="another lab.yaml")
     parser.add_argument("--source", help="kernel source: folder, tarball, git URL, or package:PATTERN")
     parser.add_argument("--ref", help="branch, tag or commit of a git source")
+    parser.add_argument(
+        "--branch", metavar="NAME", help="the branch of which --ref is a commit: it is built in its tree"
+    )
     parser.add_argument("--toolchain", help="`system`, `llvm`, `built`, a folder, or a cross prefix")
     parser.add_argument("--config", metavar="BASE", help="defconfig of the tree, allnoconfig, or a file")
     parser.add_argument("--fragment", action="append", metavar="NAME", help="config fragment on top of the target's")
@@ -57,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 def _build(args: argparse.Namespace) -> int:
     started, progress = time.monotonic(), Progress()
     try:
-        lab = config.load(args.lg_env)
+        lab = config.load(args.lg_env, bench=False)
         options, source, toolchain = _inputs(args, lab, progress)
         built = kernels.build(
             options,
@@ -79,7 +82,7 @@ def _build(args: argparse.Namespace) -> int:
 def _explain(args: argparse.Namespace) -> int:
     progress = Progress()
     try:
-        options, source, toolchain = _inputs(args, config.load(args.lg_env), progress)
+        options, source, toolchain = _inputs(args, config.load(args.lg_env, bench=False), progress)
     finally:
         progress.clear()
     wanted = options.kernel
@@ -109,12 +112,13 @@ def _inputs(
         given.kernel,
         source=args.source,
         ref=args.ref,
+        branch=args.branch,
         toolchain=args.toolchain,
         config=args.config,
         fragments=args.fragment,
         requires=args.requires,
     )
-    source = sources.open_tree(wanted.source, ref=wanted.ref, progress=progress)
+    source = sources.open_tree(wanted.source, ref=wanted.ref, branch=wanted.branch, progress=progress)
     toolchain = toolchains.choose(wanted.toolchain, table=choices.toolchains(args.lg_env), progress=progress)
     return attrs.evolve(given, kernel=wanted), source, toolchain
 

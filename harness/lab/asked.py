@@ -19,5 +19,5 @@ def facts(options: TargetOptions) -> dict[str, Any]:
     return {
         "asked": json.loads(without_credentials(json.dumps(told, default=str))),
         "tree": without_credentials(tree),
-        "branch": "" if kernel.prebuilt else kernel.ref or "",
+        "branch": "" if kernel.prebuilt else kernel.branch or kernel.ref or "",
     }

@@ -17,6 +17,7 @@ def kernel(
     *,
     source: str | None = None,
     ref: str | None = None,
+    branch: str | None = None,
     toolchain: str | None = None,
     config: str | None = None,
     fragments: Sequence[str] | None = None,
@@ -31,8 +32,8 @@ def kernel(
     if prebuilt and (useless := [word for word, value in asked.items() if value]):
         raise UsageError(f"--kernel {prebuilt[0]}: built already, so {', '.join(useless)} cannot change it")
     if source is not None:
-        given = attrs.evolve(given, ref=None, prebuilt=())
-    words = {"source": source, "ref": ref, "toolchain": toolchain, "config": config}
+        given = attrs.evolve(given, ref=None, branch=None, prebuilt=())
+    words = {"source": source, "ref": ref, "branch": branch, "toolchain": toolchain, "config": config}
     lists = {"requires": requires, "prebuilt": prebuilt}
     said = over(given, words | {name: tuple(value) for name, value in lists.items() if value})
     return attrs.evolve(said, fragments=(*given.fragments, *(fragments or ())))

@@ -8,10 +8,13 @@ from harness.errors import UsageError
 
 
 def make(parent: Path, target: str) -> Path:
-    """Make and return the folder of a new run on *target* below *parent*; UsageError when that cannot be."""
+    """Make and return the folder of a new run on *target* below *parent*; UsageError when that cannot be.
+
+    Without a *target* its name is the time alone.
+    """
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H-%M-%S")
     try:
-        folder = _new_folder(parent, f"{stamp}-{target}")
+        folder = _new_folder(parent, f"{stamp}-{target}" if target else stamp)
         _point(parent / "latest", folder)
     except OSError as error:
         raise UsageError(f"{parent}: no folder for the record of this run: {error}", hint="--runs DIR") from error

@@ -7,9 +7,8 @@ from typing import Literal
 import attrs
 
 from harness.build import stubs
-from harness.console.login import Account
-from harness.console.watcher import Deadlines
 from harness.errors import UsageError
+from harness.model import Account, Deadlines
 
 Layout = Literal["side-by-side", "in-place"]
 Depmod = Literal["host", "target"]
@@ -23,6 +22,8 @@ class KernelOptions:
     """A folder, a tarball, a git URL, or ``package:`` and a pattern of the distribution's source packages."""
     ref: str | None = None
     """Branch, tag or commit, for git."""
+    branch: str | None = None
+    """What the history is to call the branch, where *ref* is one commit of it."""
     toolchain: str = "system"
     config: str | None = None
     """A defconfig, or ``allnoconfig``; by default the one that fits board and source."""

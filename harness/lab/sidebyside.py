@@ -5,33 +5,22 @@ Ctrl-C of each would have to be carried to it and back. Here each process is wha
 terminal shows the lines of all with the board's name before them.
 """
 
-import contextlib
 import os
-import shlex
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
-
-from harness import host
 from harness.errors import UsageError
+from harness.lab import child
+from harness.lab.child import Child
 from harness.lab.config import Lab
-from harness.report import record as records
 from harness.report import summary
 from harness.report.redact import printable
 
-INSIDE = "PI64_SIDE_BY_SIDE"
-"""In the environment of each of the processes: the file in which it tells the folder of its run."""
 MOST = 64  # boards; more of them are a mistake
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 VALUED = ("--board", "-n", "--numprocesses")
 """Options with a value that the processes are not given as they stand."""
 
@@ -43,7 +32,7 @@ def wanted(option: Any, load: Callable[[], Lab]) -> tuple[str, ...]:
     """
     boards: tuple[str, ...] = getattr(option, "boards", ())
     workers = getattr(option, "numprocesses", None)
-    if INSIDE in os.environ or "PYTEST_XDIST_WORKER" in os.environ or _only_asks(option):
+    if child.TOLD in os.environ or "PYTEST_XDIST_WORKER" in os.environ or _only_asks(option):
         return ()
     if len(boards) > 1:
         return boards
@@ -73,10 +62,10 @@ def run(boards: Sequence[str], args: Sequence[str], *, tell: Callable[[str], obj
         raise UsageError(f"{len(boards)} boards side by side: from 1 to {MOST} can be")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pi64-") as told:
-        members = [_Member(name, Path(told) / str(number)) for number, name in enumerate(_names(boards))]
-        with _passing_on(members):
+        members = [Child(name, Path(told) / str(number)) for number, name in enumerate(_names(boards))]
+        with child.passing_on(members):
             for member, board in zip(members, boards, strict=True):
-                member.start(board, args, folder, tell)
+                member.start(board, _own_files(args, member.name), folder, tell)
             for member in members:
                 member.wait()
         for line in _summary(members, folder, time.monotonic() - began):
@@ -84,82 +73,17 @@ def run(boards: Sequence[str], args: Sequence[str], *, tell: Callable[[str], obj
     return max(member.status for member in members)
 
 
-def note(folder: Path) -> None:
-    """Tell whoever runs several boards that the record of this one is in *folder*."""
-    if told := os.environ.get(INSIDE):
-        with contextlib.suppress(OSError):  # nobody waits for it any more
-            host.write_atomic(Path(told), os.fsencode(folder.absolute()))
-
-
-@attrs.define
-class _Member:
-    """One board's pytest."""
-
-    name: str
-    told: Path
-    process: subprocess.Popen[str] | None = None
-    thread: threading.Thread | None = None
-    ended: int = 0
-    """The signal that is to end it; 0 while none is."""
-
-    def start(self, board: str, args: Sequence[str], folder: Path, tell: Callable[[str], object]) -> None:
-        if self.ended:
-            return
-        # A group of its own: Ctrl-C in the terminal reaches it once, through us. It does not outlive us either.
-        words = [*_own_files(args, self.name), "--board", board]
-        command = [host.find("setpriv"), "--pdeathsig", "TERM", sys.executable, "-m", "pytest", *words]
-        tell(f"{self.name} | $ {shlex.join(['pytest', *words])}")
-        self.process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**os.environ, INSIDE: str(self.told), "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            process_group=0,
-        )
-        self.thread = threading.Thread(target=self._pass_lines, args=(tell,), daemon=True)
-        self.thread.start()
-        if self.ended:  # between the two
-            self.end(self.ended)
-
-    def _pass_lines(self, tell: Callable[[str], object]) -> None:
-        assert self.process
-        assert self.process.stdout
-        for line in self.process.stdout:
-            tell(f"{self.name} | {line.rstrip()}")
-
-    def end(self, number: int) -> None:
-        """Pass a signal on."""
-        self.ended = number
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(number)
-
-    def wait(self) -> None:
-        if self.process and self.thread:
-            self.process.wait()
-            self.thread.join(timeout=5)  # what it may have left behind holds the pipe open
-
-    @property
-    def status(self) -> int:
-        """As a shell has it: 128 and the signal that killed it."""
-        code = self.process.returncode if self.process else 2
-        return code if code >= 0 else 128 - code
-
-    def lines(self, folder: Path) -> Iterator[str]:
-        """Yield what became of it: its verdict with the evidence, and where the record is."""
-        try:
-            there = Path(os.fsdecode(self.told.read_bytes()))
-            record = records.from_json((there / "run.json").read_text(), name=str(there))
-        except (OSError, UsageError, ValueError):
-            yield f"{self.name}: no run was begun (pytest's exit status {self.status})"
-            return
-        verdict, *rest = (line for line in summary.lines(record) if line.startswith(("verdict:", "  |", "!!!")))
-        yield f"{self.name}: {verdict.removeprefix('verdict: ')}"
-        yield from rest
-        yield f"  {os.path.relpath(there, folder)}"
+def _lines(member: Child, folder: Path) -> Iterator[str]:
+    """Yield what became of it: its verdict with the evidence, and where the record is."""
+    there = child.folder(member.told)
+    record = child.record(there) if there else None
+    if there is None or record is None:
+        yield f"{member.name}: no run was begun (pytest's exit status {member.status})"
+        return
+    verdict, *rest = (line for line in summary.lines(record) if line.startswith(("verdict:", "  |", "!!!")))
+    yield f"{member.name}: {verdict.removeprefix('verdict: ')}"
+    yield from rest
+    yield f"  {os.path.relpath(there, folder)}"
 
 
 def _own_files(args: Sequence[str], name: str) -> list[str]:
@@ -183,30 +107,11 @@ def _names(boards: Sequence[str]) -> list[str]:
     return names
 
 
-def _summary(members: Sequence[_Member], folder: Path, seconds: float) -> Iterator[str]:
+def _summary(members: Sequence[Child], folder: Path, seconds: float) -> Iterator[str]:
     yield ""
     yield f"pi64: {len(members)} boards side by side, {seconds:.1f} s" if members[1:] else f"pi64: {seconds:.1f} s"
     for member in members:
-        yield from map(printable, member.lines(folder))
-
-
-@contextlib.contextmanager
-def _passing_on(members: Sequence[_Member]) -> Iterator[None]:
-    """Pass the signals that end a run on to the *members* meanwhile."""
-
-    def end(number: int, _: Any) -> None:
-        for member in members:
-            member.end(number)
-
-    before = {number: signal.signal(number, end) for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for member in members:
-            if member.process and member.process.poll() is None:  # we end by an error of our own
-                member.process.terminate()
+        yield from map(printable, _lines(member, folder))
 
 
 def _only_asks(option: Any) -> bool:
