@@ -18,17 +18,24 @@ class Progress:
     """Call it with one line of state; the part before the first colon says which work it is.
 
     *reporter* is pytest's terminal reporter, or None to show nothing. It writes inside of *uncaptured*, because pytest
-    captures what is written while a fixture works.
+    captures what is written while a fixture works. *note* gets every line, and an empty one when the work is done.
     """
 
-    def __init__(self, reporter: Any, uncaptured: Callable[[], AbstractContextManager[Any]] = nullcontext) -> None:
-        self._reporter, self._uncaptured = reporter, uncaptured
+    def __init__(
+        self,
+        reporter: Any,
+        uncaptured: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        *,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._reporter, self._uncaptured, self._note = reporter, uncaptured, note
         self._live = reporter is not None and reporter.isatty and os.environ.get("TERM") != "dumb"
         self._work = ""
         self._shown = 0.0
 
     def __call__(self, text: str) -> None:
         """Show *text* now, or drop it because the last one was shown just before."""
+        self._note(text)
         work, now = text.partition(":")[0], time.monotonic()
         if work == self._work and now - self._shown < (REDRAW_S if self._live else PLAIN_S):
             return
@@ -37,6 +44,8 @@ class Progress:
 
     def clear(self) -> None:
         """Take the line away: the work is done."""
+        if self._work:
+            self._note("")
         if self._work and self._live:
             self._show("")
         self._work = ""

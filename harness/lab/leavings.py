@@ -1,5 +1,6 @@
 """What a run has left in its folder, read for a report; only run.json must be there."""
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,8 +17,38 @@ from harness.report.redact import redact
 
 RECORD = "run.json"
 PAGE = "report.html"
+DOING = "doing.json"
+"""What a run does at the moment; gone when it has ended."""
 CONSOLE = 24 << 20  # bytes of a log; a page of a longer one would take the memory that the lab host needs
 BLOCK = 1 << 20
+
+
+@attrs.frozen
+class Doing:
+    """What a run does at the moment."""
+
+    work: str
+    """Before the first colon of *text*; empty: it asks the board its tests."""
+    text: str
+    since: float
+    """When this work began, in seconds since 1970; *at*: when *text* was said."""
+    at: float
+
+
+def leave_doing(folder: Path, doing: Doing) -> None:
+    """Write down what goes on; a reader sees it whole or not at all, and a crash of the host may lose it."""
+    beside = folder / f".{DOING}"
+    beside.write_text(json.dumps(attrs.asdict(doing)))
+    beside.replace(folder / DOING)
+
+
+def read_doing(folder: Path) -> Doing | None:
+    """Return what goes on; None when nobody has said so."""
+    try:
+        said = json.loads((folder / DOING).read_bytes())
+        return Doing(str(said["work"]), str(said["text"]), float(said["since"]), float(said["at"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def find(name: str, *, runs: Path) -> Path:

@@ -5,9 +5,11 @@ import errno
 import json
 import os
 import platform
+import re
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +41,7 @@ from harness.strategy import RaspberryPiStrategy
 from harness.verdict import attempts
 from harness.verdict.attempts import Evidence
 from harness.verdict.clues import Raised, boot_line
+from harness.verdict.ktap import Result
 
 T = TypeVar("T")
 
@@ -72,6 +75,7 @@ class Run:
         self._met: RaspberryPiStrategy | None = None
         self._secrets: list[str] = []
         self._strategy: RaspberryPiStrategy | None = None
+        self._doing: leavings.Doing | None = None
         self.save()
 
     @classmethod
@@ -86,6 +90,7 @@ class Run:
             started=_now(),
             board=model,
             host=platform.node(),
+            pid=os.getpid(),
             argv=tuple(without_credentials(str(arg)) for arg in argv),
             console_log="console.log",
             **(asked.facts(options) if options else {}),
@@ -130,6 +135,20 @@ class Run:
         self._know(remarks=tuple(map(self.clean, files.remarks)))
         return files
 
+    def note_doing(self, text: str) -> None:
+        """Leave a line that says what goes on, for `pi64 watch`; empty: tests. The part before the colon is the work.
+
+        Once a second at most of the same work. Nobody's verdict hangs on it: it is not synced, and may fail.
+        """
+        work, now = text.partition(":")[0], time.time()
+        same = self._doing is not None and self._doing.work == work
+        if self._doing is not None and same and now - self._doing.at < 1:
+            return
+        since = self._doing.since if self._doing is not None and same else now
+        self._doing = leavings.Doing(work, self.clean(text), since, now)
+        with suppress(OSError):
+            leavings.leave_doing(self.folder, self._doing)
+
     def note_features(self, features: frozenset[str]) -> frozenset[str]:
         """Take what the board can do; return it."""
         self._know(features=tuple(sorted(features)))
@@ -145,6 +164,32 @@ class Run:
         there = tuple(sorted(set(map(self.clean, names))))
         self._know(inventory={**self.record.inventory, kind: there})
         return there
+
+    def note_comparison(self, kind: str, told: str) -> None:
+        """Take with which good run the inventory of *kind* was compared, or why with none."""
+        self._know(compared={**self.record.compared, kind: self.clean(told)})
+
+    def note_results(self, test: str, results: Iterable[Result], *, said: str, seconds: float) -> None:
+        """Take what came of program *test*: each test in it is one of its own in the record, and in the history.
+
+        What it *said* comes to lie in a file of its own. *seconds* stand with the program itself, the last result.
+        """
+        cases = [
+            CaseRecord(
+                "::".join([test, *map(self.clean, result.path)]),
+                result.outcome,
+                0.0 if result.path else seconds,
+                self.clean(result.said),
+                attempt=self.attempt,
+                blame="KERNEL" if result.outcome == "failed" else "",
+            )
+            for result in results
+        ]
+        self._know(tests=(*self.record.tests, *cases))
+        path = self.folder / "programs" / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', test.partition('::')[2])[-150:]}.log"
+        with self._disk():
+            path.parent.mkdir(exist_ok=True)
+            host.write_atomic(path, "".join(f"{self.clean(line)}\n" for line in said.splitlines()).encode())
 
     def meet(self, strategy: RaspberryPiStrategy) -> None:
         """Take what the doctor is to look at should the bench fail, before anything is asked of it."""
@@ -322,7 +367,9 @@ class Run:
         verdict = self._verdict()
         if interrupted and verdict.name is VerdictName.PASS:
             verdict = Verdict(VerdictName.INCONCLUSIVE, "the run was interrupted before its end")
-        self._know(verdict=verdict, finished=_now())
+        self._know(verdict=verdict, finished=_now(), interrupted=interrupted)
+        with suppress(OSError):
+            (self.folder / leavings.DOING).unlink(missing_ok=True)
         return self.record
 
     def fail_to_write(self, error: OSError) -> None:

@@ -6,6 +6,7 @@ Whatever the bench had a hand in is neither a regression nor mended. Where runs 
 
 import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 
 import attrs
 
@@ -42,6 +43,8 @@ class Kind(enum.StrEnum):
     NEW_WARNING = "new compiler warning"
 
 
+GROWING = frozenset({"messages", "unanswered"})
+"""Inventories of what had better not be there; the test that takes them has told what is new already."""
 MISSING = {BUILT: Kind.MISSING_MODULE, "modules": Kind.MISSING_MODULE, "devices": Kind.MISSING_DEVICE}
 REGRESSIONS = frozenset(list(Kind)[: list(Kind).index(Kind.FIRST_FAILURE)])
 
@@ -129,6 +132,11 @@ class _Known:
     """Those and all others."""
     older_good: Mapping[str, Ref] = attrs.field(factory=dict)
 
+    @cached_property
+    def failed(self) -> frozenset[str]:
+        """Tests that one of the runs before did not pass; all others need no reading when they pass."""
+        return frozenset(name for run in self.every for name, answered in run.tests.items() if not answered.good)
+
     def read(self, ask: Callable[[RunView], bool | None], *, good: bool) -> tuple[Reading, Sequence[RunView]]:
         """Return what it means that *now* is *good*, after what *ask* says of the runs before, and these runs.
 
@@ -159,9 +167,11 @@ def _tests(known: _Known) -> Iterator[Change]:
     for name, answered in known.now.tests.items():
         if answered.retried:
             yield Change(Kind.FLAKE, name, f"repeated; the attempt before was {answered.retried}")
-        if answered.good is not None:
+        if answered.good is False or (answered.good and name in known.failed):
             yield from _test(known, name, answered, good=answered.good)
-        elif answered.outcome in FAILED and answered.blame != "BUILD":  # that is told once, as the build's own outcome
+        elif (
+            answered.good is None and answered.outcome in FAILED and answered.blame != "BUILD"
+        ):  # that is told once, as the build's own outcome
             yield Change(Kind.BENCH, name, f"{answered.blame}: {answered.headline}")
 
 
@@ -203,6 +213,8 @@ def _signatures(known: _Known) -> Iterator[Change]:
 
 def _missing(known: _Known) -> Iterator[Change]:
     for kind, there in known.now.there.items():
+        if kind in GROWING:
+            continue
         lists = {there, *(run.there[kind] for run in known.every if kind in run.there)}
         for name in sorted(frozenset.union(*lists) - frozenset.intersection(*lists)):
             yield from _item(known, kind, name, there=name in there)

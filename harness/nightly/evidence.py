@@ -5,6 +5,8 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -52,11 +54,15 @@ def compared(db: sqlite3.Connection, run: int, *, against: int | None = None) ->
 
 
 def past(db: sqlite3.Connection, run: int, now: RunView) -> Past:
-    """Return the runs before *run* in its series, and of what fails in *now* where it was good before all of them."""
+    """Return the runs before *run* in its series, and of what fails in *now* where it was good before all of them.
+
+    Of a run that nobody looks at for its own sake only those tests are told that failed in one of the runs.
+    """
     (series,) = db.execute("SELECT series_id FROM run WHERE id = ?", (run,)).fetchone()
     where = "WHERE run.series_id = ? AND (run.started, run.id) < (?, ?) ORDER BY run.started DESC, run.id DESC LIMIT ?"
-    runs = _views(db, _rows(db, _SELECT + where, (series, now.ref.started, run, RUNS)))
+    rows = _rows(db, _SELECT + where, (series, now.ref.started, run, RUNS))
     failing = [name for name, answered in now.tests.items() if answered.good is False]
+    runs = _views(db, rows, whole=_good_ones(rows, now), tests=failing)
     unknown = [name for name in failing if not any(name in each.tests and each.tests[name].good for each in runs)]
     oldest = runs[-1].ref.started if len(runs) == RUNS else 0
     found = {name: _older_good(db, series, name, oldest) for name in unknown} if oldest else {}
@@ -117,15 +123,28 @@ def _row(db: sqlite3.Connection, run: int) -> Row:
     return _rows(db, f"{_SELECT} WHERE run.id = ?", (run,))[0]
 
 
-def _views(db: sqlite3.Connection, rows: Sequence[Row]) -> list[RunView]:
+def _good_ones(rows: Sequence[Row], now: RunView) -> list[int]:
+    """Return the runs that *now* may be compared with: the last good one, and the last that is equal in all else."""
+    good = [row for row in rows if row["verdict"] == "PASS" and not row["control_failed"]]
+    equal = next((row for row in good if _equal(row) == now.equal), None)
+    return [row["id"] for row in (*good[:1], equal) if row]
+
+
+def _views(
+    db: sqlite3.Connection, rows: Sequence[Row], *, whole: Iterable[int] | None = None, tests: Iterable[str] = ()
+) -> list[RunView]:
+    """Return the runs in *rows*, with all tests of *whole* (None: of all); else those that failed, and *tests*."""
     ids = json.dumps([row["id"] for row in rows])
-    tests, boots, there = _tests(db, ids), _boots(db, ids), _there(db, rows, ids)
+    full = ids if whole is None else json.dumps([*whole])
+    found, boots, there = _tests(db, full), _boots(db, ids), _there(db, rows, ids)
+    if whole is not None:
+        found = _some_tests(db, ids, tests) | found
     return [
         RunView(
             Ref(row["name"], row["started"], row["verdict"] or "", row["git_commit"], row["version"] or ""),
             kernel=row["key"] or "",
             equal=_equal(row),
-            tests=tests[row["id"]],
+            tests=found.get(row["id"], {}),
             there=there[row["id"]],
             boots=tuple(boots[row["id"]]),
             new_warnings=tuple((row["new_warnings"] or "").splitlines()),
@@ -135,20 +154,25 @@ def _views(db: sqlite3.Connection, rows: Sequence[Row]) -> list[RunView]:
     ]
 
 
-def _equal(row: Row) -> dict[str, str]:
-    setup = {
-        name: value if isinstance(value, str) else json.dumps(value) for name, value in json.loads(row["setup"]).items()
-    }
-    return {**setup, "toolchain": row["toolchain"], "base image": row["image"], "lab host": row["host"]}
+def _equal(row: Row) -> Mapping[str, str]:
+    return _equal_of(row["setup"], row["toolchain"], row["image"], row["host"])
 
 
-def _tests(db: sqlite3.Connection, ids: str) -> dict[int, dict[str, Answered]]:
-    """Return run -> test -> what came of its last attempt."""
-    select = """SELECT run_id, test.name, outcome, good, blame, headline FROM outcome JOIN test ON test.id = test_id
-                WHERE run_id IN (SELECT value FROM json_each(?)) ORDER BY run_id, attempt"""
+@lru_cache(maxsize=1024)  # a year of a board has a handful
+def _equal_of(setup: str, toolchain: str, image: str, host: str) -> Mapping[str, str]:
+    told = {name: value if isinstance(value, str) else json.dumps(value) for name, value in json.loads(setup).items()}
+    return MappingProxyType({**told, "toolchain": toolchain, "base image": image, "lab host": host})
+
+
+def _tests(db: sqlite3.Connection, ids: str, only: str | None = None) -> dict[int, dict[str, Answered]]:
+    """Return run -> test -> what came of its last attempt; *only* those with these numbers."""
+    chosen = "" if only is None else "AND test_id IN (SELECT value FROM json_each(:only))"
+    select = f"""SELECT run_id, test.name, outcome, good, blame, headline FROM outcome JOIN test ON test.id = test_id
+                 WHERE run_id IN (SELECT value FROM json_each(:ids)) {chosen}
+                 ORDER BY run_id, attempt"""  # noqa: S608 - our own words
     found: dict[int, dict[str, Answered]] = defaultdict(dict)
     same: dict[tuple[Any, ...], Answered] = {}
-    for run, test, *rest in db.execute(select, (ids,)):
+    for run, test, *rest in db.execute(select, {"ids": ids, "only": only}):
         key = tuple(rest)
         if key not in same:
             outcome, good, blame, headline = rest
@@ -164,6 +188,15 @@ def _tests(db: sqlite3.Connection, ids: str) -> dict[int, dict[str, Answered]]:
         if test in found[run]:
             found[run][test] = attrs.evolve(found[run][test], retried=f"{verdict} ({rule})")
     return found
+
+
+def _some_tests(db: sqlite3.Connection, ids: str, names: Iterable[str]) -> dict[int, dict[str, Answered]]:
+    """Return what `_tests` does, of the tests with *names* and of those that failed in one of the runs."""
+    select = """SELECT test_id FROM outcome INDEXED BY outcome_bad
+                WHERE good = 0 AND run_id IN (SELECT value FROM json_each(:ids))
+                UNION SELECT id FROM test WHERE name IN (SELECT value FROM json_each(:names))"""
+    chosen = [test for (test,) in db.execute(select, {"ids": ids, "names": json.dumps([*names])})]
+    return _tests(db, ids, json.dumps(chosen)) if chosen else {}
 
 
 def _boots(db: sqlite3.Connection, ids: str) -> dict[int, list[dict[str, float]]]:

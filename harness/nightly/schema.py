@@ -151,8 +151,17 @@ CREATE TABLE inventory (
 ) WITHOUT ROWID
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_TOLD = """
+CREATE TABLE told (  -- what was new in a run, once somebody has worked it out, until a run before it changes
+  run_id INTEGER PRIMARY KEY REFERENCES run,
+  comparison TEXT NOT NULL,  -- JSON, see told.py
+  slower TEXT  -- the stages that were told as slower, with spaces between
+);
+CREATE INDEX told_slower ON told (run_id) WHERE slower IS NOT NULL
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _TOLD)
 """Script number n (from 0) makes version n + 1. Append; never change one that was released."""
 
-OF_A_RUN = ("outcome", "attempt", "boot", "sighting", "measurement", "inventory")
+OF_A_RUN = ("outcome", "attempt", "boot", "sighting", "measurement", "inventory", "told")
 """Tables whose rows belong to one run and go with it."""

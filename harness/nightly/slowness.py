@@ -108,10 +108,10 @@ def _stage(stage: str, times: Times) -> Slower | None:
 def _odd(stage: str, times: Times) -> Slower | None:
     levels = _levels(times)
     before = [level for level in levels[1:] if level is not None]
-    if not levels or levels[0] is None or len(before) < ODD_RUNS:
+    if not levels or levels[0] is None or len(before) < ODD_RUNS or levels[0] <= max(before):
         return None
     found = _summary(stage, times, levels, 1, 1 / (len(before) + 1))
-    far = levels[0] > max(before) and levels[0] / median(before) - 1 > 5 * found.spread
+    far = levels[0] / median(before) - 1 > 5 * found.spread
     return found if far and found.share >= 2 * LEAST_SHARE and found.now_s - found.usual_s >= LEAST_S else None
 
 

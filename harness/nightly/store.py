@@ -80,6 +80,7 @@ class Store:
         slots = ", ".join(f":{name}" for name in row)
         run = self._db.execute(f"INSERT INTO run ({names}) VALUES ({slots})", row).lastrowid  # noqa: S608 - ours
         assert run is not None
+        self._forget_told(series, began)
         self._write_outcomes(run, outcomes)
         self._write_attempts(run, record)
         self._write_boots(run, record)
@@ -87,6 +88,11 @@ class Store:
         self._write_measurements(run, record)
         for kind, there in record.inventory.items():
             self._insert("inventory", [(run, kind, self._names(there))])
+
+    def _forget_told(self, series: int, began: int) -> None:
+        """Drop what was said to be new in later runs of *series*: it was said without the one that comes now."""
+        later = "SELECT id FROM run WHERE series_id = ? AND started >= ?"
+        self._db.execute(f"DELETE FROM told WHERE run_id IN ({later})", (series, began))  # noqa: S608 - our own words
 
     # --- what belongs to the run -------------------------------------------------------------------------------------
     def _write_outcomes(self, run: int, outcomes: Iterable[facts.Outcome]) -> None:

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from harness.report.redact import printable
 
-VOID = frozenset({"meta", "link", "wbr", "rect", "line"})
+VOID = frozenset({"meta", "link", "wbr", "br", "rect", "line"})
 """Elements without content, as far as pages here have them; SVG's are closed the way XML wants it."""
 
 Child = object

@@ -7,10 +7,18 @@ import attrs
 from markupsafe import Markup
 
 from harness.report.markup import join, listing, own, tag
-from harness.report.style import BADGES, DIGEST, PALETTE, SHEET
+from harness.report.style import BADGES, PALETTE, SHEET, digest
 
-POLICY = f"default-src 'none'; style-src 'sha256-{DIGEST}'; img-src data:; base-uri 'none'; form-action 'none'"
-"""No script, no form, nothing from anywhere: whatever got into the page can do nothing. The picture is the tab's."""
+
+def policy(sheet: str) -> str:
+    """Return what a page may do: no script, no form, nothing from anywhere, no style but *sheet*.
+
+    Whatever got into the page can do nothing. The picture is the tab's.
+    """
+    return f"default-src 'none'; style-src 'sha256-{digest(sheet)}'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+POLICY = policy(SHEET)
 
 
 @attrs.frozen
@@ -23,15 +31,24 @@ class Section:
     body: Markup
 
 
-def page(title: str, head: Markup, sections: Sequence[Section], *, verdict: str = "", foot: str = "") -> str:
+def page(
+    title: str,
+    head: Markup,
+    sections: Sequence[Section],
+    *,
+    verdict: str = "",
+    foot: str = "",
+    sheet: str = SHEET,
+    refresh_s: int | None = None,
+) -> str:
     """Return an HTML document: *head* (with the only h1) above the navigation, then *sections*.
 
-    *verdict* is the one whose colour the tab has.
+    *verdict* is the one whose colour the tab has. *refresh_s* makes the browser load the page again and again.
     """
     entries = [tag("a", section.title, href=f"#{section.name}") for section in sections]
     parts = [
         own('<!DOCTYPE html>\n<html lang="en">'),
-        _head(title, verdict),
+        _head(title, verdict, sheet, refresh_s),
         own("<body>"),
         tag("a", "Skip to the content", href="#main", class_="skip"),
         tag("header", head),
@@ -51,16 +68,17 @@ def _section(section: Section) -> list[Markup]:
     return [begin, tag("h2", section.title, id=title), section.body, own("</section>")]
 
 
-def _head(title: str, verdict: str) -> Markup:
+def _head(title: str, verdict: str, sheet: str, refresh_s: int | None) -> Markup:
     return tag(
         "head",
         tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy(sheet)),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="referrer", content="no-referrer"),
+        tag("meta", http_equiv="refresh", content=refresh_s) if refresh_s else "",
         tag("link", rel="icon", href=_icon(verdict)),
         tag("title", title),
-        tag("style", own(SHEET)),
+        tag("style", own(sheet)),
     )
 
 

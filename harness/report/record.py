@@ -50,6 +50,8 @@ class RunRecord:
     """Empty while it runs, or if it never ended properly."""
     board: str = ""
     host: str = ""
+    pid: int = 0
+    """Of the process on *host* that wrote it, for whoever wants to know whether it lives still; 0: nobody told."""
     argv: tuple[str, ...] = ()
     asked: Mapping[str, Any] = attrs.field(factory=dict)
     """The target's options with the command line's over them; neither who logs in nor deadlines are among them."""
@@ -89,10 +91,14 @@ class RunRecord:
     measurements: tuple[Measurement, ...] = ()
     inventory: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     """What was found on the board, sorted: ``modules`` that were loaded, ``devices`` with a driver ..."""
+    compared: Mapping[str, str] = attrs.field(factory=dict)
+    """Kind of inventory -> the good run that it was compared with while the board was there, or why with none."""
     attempts: tuple[AttemptRecord, ...] = ()
     """Of the tests that were repeated, each with all of its attempts."""
     verdict: Verdict | None = None
     """None until the run is judged."""
+    interrupted: bool = False
+    """Whether somebody ended it before its last test."""
     still_on: str = ""
     """Why the board could not be switched off in the end; empty when it was."""
     left_on_card: str = ""
@@ -142,6 +148,7 @@ def _record(data: dict[str, Any]) -> RunRecord:
         "tests": tuple(CaseRecord(**_known(CaseRecord, case)) for case in data.get("tests", ())),
         "measurements": tuple(Measurement(**_known(Measurement, each)) for each in data.get("measurements", ())),
         "inventory": {kind: _words(names) for kind, names in data.get("inventory", {}).items()},
+        "compared": {str(kind): str(told) for kind, told in data.get("compared", {}).items()},
         "attempts": tuple(_attempt(attempt) for attempt in data.get("attempts", ())),
         "verdict": _verdict(verdict) if verdict else None,
         "extra": {key: value for key, value in data.items() if key not in _names(RunRecord)},

@@ -120,13 +120,18 @@ font:700 .7rem/1rem system-ui,sans-serif;text-align:center}
 .mark.bad{background:var(--badpaper);border-left:.3rem solid var(--KERNEL)}
 .mark.note{background:var(--notepaper);border-left:.3rem solid var(--link)}
 .console details>summary{background:var(--panel);color:var(--dim);padding:.25rem .8rem;font-size:.875rem}
+.sides{display:grid;grid-template-columns:minmax(0,1fr);gap:0 1rem}
+.sides .log>div{padding-left:3.5rem}
 footer{margin-top:3rem;padding-bottom:3rem;font-size:.875rem;color:var(--dim)}
 @media(min-width:50rem){.log>div{padding-left:8rem}.log em{display:block;position:absolute;left:3.6rem;width:3.8rem;
 text-align:right;font-style:normal;color:var(--dim);user-select:none}}
+@media(min-width:60rem){.sides{grid-template-columns:minmax(0,1fr) minmax(0,1fr)}}
 @media print{nav{position:static}.log{white-space:pre-wrap}}
 """,
     ]
 )
 
-DIGEST = base64.b64encode(hashlib.sha256(SHEET.encode()).digest()).decode()
-"""What the page's policy knows the style sheet by: no other style gets in, inline or from elsewhere."""
+
+def digest(sheet: str) -> str:
+    """Return what a page's policy knows its style sheet by: no other style gets in, inline or from elsewhere."""
+    return base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()

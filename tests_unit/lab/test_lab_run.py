@@ -1,6 +1,7 @@
 """What a run makes of its attempts, and of a board that it could not switch off."""
 
 import errno
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import attrs
 import pytest
 
 from harness.errors import BootFailed, CheckFailed, LabError, Unresponsive, UsageError
+from harness.lab import leavings
 from harness.lab.run import Run
 from harness.model import BootRecord
 from harness.report import record as records
@@ -147,3 +149,20 @@ def test_without_a_board_in_play_there_is_nothing_to_start_over(tmp_path) -> Non
     run = Run.begin(tmp_path, target="pi", model="rpi-3-b", argv=())
     fail(run, LabError("program `make` is not on this host"))
     assert not run.worth_repeating(attrs.evolve(run.mark(), errors=0))
+
+
+def test_what_a_run_does_stands_beside_its_record_until_it_has_ended(run, monkeypatch) -> None:
+    monkeypatch.setattr("harness.lab.run.time.time", lambda: clock[0])
+    clock = [1000.0]
+    run.note_doing("make: 1 of 9 objects")
+    clock[0] = 1000.5
+    run.note_doing("make: 2 of 9 objects")
+    assert leavings.read_doing(run.folder) == leavings.Doing("make", "make: 1 of 9 objects", 1000.0, 1000.0)
+    clock[0] = 1002.0
+    run.note_doing("make: 7 of 9 \x1b[2J")
+    assert leavings.read_doing(run.folder) == leavings.Doing("make", r"make: 7 of 9 \x1b[2J", 1000.0, 1002.0)
+    run.note_doing("")
+    assert leavings.read_doing(run.folder) == leavings.Doing("", "", 1002.0, 1002.0)
+    run.finish(interrupted=False)
+    assert leavings.read_doing(run.folder) is None
+    assert run.record.pid == os.getpid()

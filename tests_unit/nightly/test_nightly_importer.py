@@ -70,7 +70,7 @@ def test_everything_in_a_record_is_in_the_history(history, runs) -> None:
     assert (done.new, done.passed_over) == (len(RECORDS), ())
     known = content(history)
     assert all(known.values())
-    assert set(schema.OF_A_RUN) <= set(known)
+    assert set(schema.OF_A_RUN) - {"told"} <= set(known)  # worked out later, see told.py
     assert rows(history, "SELECT DISTINCT list FROM kernel JOIN names ON names.id = modules_id") == [("dummy\nvc4",)]
 
 

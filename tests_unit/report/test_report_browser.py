@@ -1,63 +1,17 @@
 """A page in a real browser: on a phone's screen and a large one, by the address of a line, without a complaint."""
 
-import functools
-import http.server
-import json
-import re
-import shutil
-import subprocess
-import threading
 from collections.abc import Iterator
-from html import unescape
-from pathlib import Path
-from urllib.parse import urlencode
 
+import browser
 import pytest
+from browser import look
 from report_samples import DATA, RECORD, RETRIED, recorded
 
 from harness.report import run_page
 from harness.report.material import Material
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--enable-logging=stderr", "--virtual-time-budget=20000",
-    "--window-size=1400,900",
-]  # fmt: skip
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this host: apt-get install chromium"),
-]
+pytestmark = browser.MARKS
 
-# A headless window is never as narrow as a phone, so the page stands in a frame; only this one has a script.
-FRAME = """<!DOCTYPE html><meta charset="utf-8"><link rel="icon" href="data:,"><body><script>
-const asked = new URLSearchParams(location.search), frame = document.createElement("iframe");
-frame.width = asked.get("width"); frame.height = 800; frame.style.border = 0;
-frame.onload = () => {
-  const page = frame.contentDocument, root = page.documentElement, target = page.querySelector(":target");
-  const open = element => !element.closest("details:not([open])") || element.tagName == "SUMMARY";
-  const focusable = [...page.querySelectorAll("a[href]:not([tabindex='-1']),summary,[tabindex='0']")].filter(open);
-  const right = element => element.getBoundingClientRect().right;
-  const wide = element => right(element) > root.clientWidth + 1 && !element.closest(".wide,.skip");
-  focusable[0].focus();
-  const skip = focusable[0].getBoundingClientRect();
-  const told = {
-    width: root.clientWidth, needed: root.scrollWidth,
-    wide: [...page.body.querySelectorAll("*")].filter(wide).map(element => element.outerHTML.slice(0, 200)),
-    first: focusable[0].className, seen: skip.left >= 0 && skip.right <= root.clientWidth,
-    unfocused: focusable.filter(element => { element.focus(); return page.activeElement != element }).length,
-    reached: focusable.length,
-    target: target && [target.id, target.getBoundingClientRect().height > 0, target.closest("details")?.open ?? null],
-    paper: frame.contentWindow.getComputedStyle(page.body).backgroundColor,
-  };
-  const result = document.createElement("pre");
-  result.textContent = JSON.stringify(told);
-  document.body.append(result);
-};
-frame.src = asked.get("page"); document.body.append(frame);
-</script></body>
-"""
 PAGES = {
     "oops": lambda: recorded("raspi3b-module-oops"),
     "green": lambda: recorded("virtual-rpi3-debian"),
@@ -66,36 +20,14 @@ PAGES = {
 }
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Iterator[str]:
     """The pages on a web server of their own."""
     folder = tmp_path_factory.mktemp("site")
-    (folder / "frame.html").write_text(FRAME)
     for name, material in PAGES.items():
         (folder / f"{name}.html").write_text(run_page.render(material()))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def look(site: str, profile: Path, page: str, *, width: int = 1280, flags: tuple[str, ...] = ()) -> dict:
-    """Return what the frame found out about a page, and what the browser complained about."""
-    url = f"{site}/frame.html?{urlencode({'page': page, 'width': width})}"
-    command = [CHROMIUM, *FLAGS, *flags, f"--user-data-dir={profile}", "--dump-dom", url]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    found = re.search(r"<pre>(\{.*?\})</pre>", done.stdout, re.DOTALL)
-    assert found, done.stdout[-2000:] + done.stderr[-2000:]
-    complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return {**json.loads(unescape(found[1])), "complaints": complaints}
+    with browser.serving(folder) as address:
+        yield address
 
 
 @pytest.mark.parametrize("width", [360, 1280])
