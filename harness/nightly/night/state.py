@@ -55,6 +55,16 @@ class Job:
     """From then to its end."""
     bisection: str = ""
     """Name of the folder below ``runs/bisect/`` when its regression was, or is being, bisected."""
+    inputs: str = ""
+    """Digest of all that decides what comes of it; two runs of equal inputs are runs of the same."""
+    build_s: float = 0.0
+    """What its kernel's build took this night; 0 where it came from the cache."""
+    tries: int = 0
+    """How many runs were begun for it this night."""
+    regressions: tuple[str, ...] = ()
+    """What broke in its run that was good before, a line each."""
+    good: str = ""
+    """Commit of the run against which it was compared, when something broke."""
 
     @property
     def label(self) -> str:
@@ -77,6 +87,8 @@ class Night:
     """ISO 8601, UTC."""
     finished: str = ""
     """Empty while it goes on, or after it was killed."""
+    stopped: str = ""
+    """What stopped it before its end, e.g. ``SIGTERM``; the next start goes on with it."""
     host: str = ""
     pid: int = 0
     budget_s: float | None = None
