@@ -8,6 +8,7 @@ import pytest
 from pluginbench import PANIC, Bench
 from processes import boards, until
 
+from harness.nightly.bisection import state as states
 from harness.nightly.night import state
 from harness.nightly.night.state import Night
 
@@ -52,8 +53,9 @@ class Nights:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", "a change")
 
-    def git(self, *words: str) -> None:
-        subprocess.run(["git", "-C", self.path / "linux", *IDENTITY, *words], check=True, capture_output=True)
+    def git(self, *words: str) -> str:
+        command = ["git", "-C", str(self.path / "linux"), *IDENTITY, *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "harness.cli", "nightly", *words]
@@ -62,7 +64,7 @@ class Nights:
 
     def run(self, *words: str) -> tuple[int, str]:
         process = self.start(*words)
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=240)
         return process.returncode, said
 
     @property
@@ -87,6 +89,25 @@ def test_a_kernel_that_stops_booting_is_a_regression_and_the_good_one_shows_that
     assert any("Cannot open root device" in told for told in job.regressions), said
     log = (nights.path / "runs/nightly/latest/000.log").read_text()
     assert "control boot: " in log
+
+
+def test_the_commit_that_broke_it_is_found_in_the_same_night(nights) -> None:
+    lab = nights.path / "lab.yaml"
+    lab.write_text(lab.read_text().replace("nightly:\n", "nightly:\n  on_regression: bisect\n"))
+    status, said = nights.run("--branch", "main")
+    assert status == 0, said
+    for number in range(6):
+        (nights.path / "linux" / "remark").write_text(f"{number}")
+        nights.commit(fakekernel.text("@RELEASE@", *([PANIC] if number >= 2 else [])))
+    culprit = nights.git("rev-parse", "HEAD~3").strip()
+    status, said = nights.run("--branch", "main")
+    assert status == 1, said
+    assert "the commit is found" in said
+    (job,) = nights.night.jobs
+    found = states.from_json((nights.path / "runs/bisect" / job.bisection / states.FILE).read_text(), name="bisect")
+    assert found.first_bad == (culprit,)
+    page = (nights.path / "runs/nightly/latest/index.html").read_text()
+    assert f"bisect/{job.bisection}/report.html" in page
 
 
 def test_killed_amid_a_run_it_goes_on_with_just_that_run(nights) -> None:

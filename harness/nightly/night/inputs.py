@@ -5,6 +5,7 @@ of the target, the base image, pi64's own files, the tests, pytest's words. Not 
 """
 
 import hashlib
+import os
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -77,7 +78,7 @@ def _image(wanted: ImageOptions) -> Any:
 
 def _files(folder: Path, paths: Iterable[Path]) -> str:
     return _digest(
-        [(str(path.relative_to(folder)), hashlib.sha256(path.read_bytes()).hexdigest()) for path in sorted(paths)]
+        [(os.path.relpath(path, folder), hashlib.sha256(path.read_bytes()).hexdigest()) for path in sorted(paths)]
     )
 
 
