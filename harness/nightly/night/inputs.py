@@ -5,8 +5,8 @@ of the target, the base image, pi64's own files, the tests, pytest's words. Not 
 """
 
 import hashlib
-import os
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
