@@ -152,7 +152,7 @@ def test_without_a_board_in_play_there_is_nothing_to_start_over(tmp_path) -> Non
 
 
 def test_what_a_run_does_stands_beside_its_record_until_it_has_ended(run, monkeypatch) -> None:
-    monkeypatch.setattr("harness.lab.run.time.time", lambda: clock[0])
+    monkeypatch.setattr("harness.lab.paper.time.time", lambda: clock[0])
     clock = [1000.0]
     run.note_doing("make: 1 of 9 objects")
     clock[0] = 1000.5
