@@ -55,8 +55,9 @@ def _lab(folder: Path) -> list[str]:
     boards = {f"bench-{number + 1}": lab["targets"][TARGETS[number % len(TARGETS)]] for number in range(BOARDS)}
     for name, target in boards.items():
         target["resources"]["CardImage"] = {"file": f"{folder}/{name}.img"}
-        boards[name] = yaml.safe_load(yaml.safe_dump(target))
-    (folder / "lab.yaml").write_text(yaml.safe_dump({"imports": lab["imports"], "targets": boards}))
+        boards[name] = yaml.safe_load(yaml.safe_dump(target, sort_keys=False))  # labgrid binds drivers in their order
+    text = yaml.safe_dump({"imports": lab["imports"], "targets": boards}, sort_keys=False)
+    (folder / "lab.yaml").write_text(text)
     (folder / "usage").mkdir()
     return list(boards)
 
