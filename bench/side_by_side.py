@@ -66,7 +66,7 @@ def _run(folder: Path, boards: Sequence[str], tests: Sequence[str]) -> None:
     named = [word for board in boards for word in ("--board", board)]
     options = ["--lg-env", str(folder / "lab.yaml"), "--runs", str(folder / "runs"), "-p", "_usage"]
     command = [sys.executable, "-m", "harness.cli", "run", *named, *tests, *options]
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "bench"), FOLDER: str(folder / "usage")}
+    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'bench'}:{ROOT}", FOLDER: str(folder / "usage")}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         raise LabError(f"a run on {', '.join(boards)} failed", evidence=done.stdout.splitlines()[-20:])
