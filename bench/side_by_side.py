@@ -67,6 +67,7 @@ def _run(folder: Path, boards: Sequence[str], tests: Sequence[str]) -> None:
     options = ["--lg-env", str(folder / "lab.yaml"), "--runs", str(folder / "runs"), "-p", "_usage"]
     command = [sys.executable, "-m", "harness.cli", "run", *named, *tests, *options]
     env = {**os.environ, "PYTHONPATH": f"{ROOT / 'bench'}:{ROOT}", FOLDER: str(folder / "usage")}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # as `make hw`: pytest would rewrite labgrid at each start
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         raise LabError(f"a run on {', '.join(boards)} failed", evidence=done.stdout.splitlines()[-20:])
