@@ -3,7 +3,8 @@
 The third part of the pytest plugin. Of a suite or a restart that nobody asked for there is no test at all.
 """
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import attrs
@@ -22,6 +23,9 @@ from harness.progress import Progress
 from harness.report import spread
 
 GROUPS = ("identity", "inventory", "check")
+ASKED_FOR = ("restart", "selftest", "ltp")
+AGAIN_S = 5.0
+"""Until an inventory is taken once more before it is objected to: a driver may wait for another, a service load it."""
 
 
 @attrs.frozen
@@ -41,9 +45,8 @@ class Restart:
 # --- which tests there are -------------------------------------------------------------------------------------------
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give each test that asks for ``check``, ``restart``, ``selftest`` ... all there are; None where there is none."""
-    option, taken = metafunc.config.option, {
-        name for mark in metafunc.definition.iter_markers("parametrize") for name in str(mark.args[0]).split(",")
-    }  # fmt: skip
+    option = metafunc.config.option
+    taken = {name for mark in metafunc.definition.iter_markers("parametrize") for name in _named(mark)}
     wanted = {
         **{group: [check for check in checks.load_all() if check.group == group] for group in GROUPS},
         "restart": [Restart(cold, number) for number in range(1, option.boots + 1) for cold in (True, False)],
@@ -52,6 +55,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     }
     for name in wanted.keys() & set(metafunc.fixturenames) - taken:
         metafunc.parametrize(name, wanted[name] or [None], ids=_called)
+
+
+def _named(mark: pytest.Mark) -> set[str]:
+    """Return the fixtures that a test's own ``parametrize`` gives."""
+    names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
+    return {name.strip() for name in names.split(",")} if isinstance(names, str) else set(names)
 
 
 def _called(value: object) -> str | None:
@@ -63,8 +72,11 @@ def _called(value: object) -> str | None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out what nobody asked for: it is not skipped, for the board could do it."""
-    unasked = [item for item in items if None in getattr(getattr(item, "callspec", None), "params", {}).values()]
-    items[:] = [item for item in items if item not in unasked]
+    items[:] = [item for item in items if not _unasked(getattr(getattr(item, "callspec", None), "params", {}))]
+
+
+def _unasked(params: Mapping[str, object]) -> bool:
+    return any(name in params and params[name] is None for name in (*GROUPS, *ASKED_FOR))
 
 
 # --- checks and inventories ------------------------------------------------------------------------------------------
@@ -81,12 +93,19 @@ def ask(
     def put(check: Check) -> None:
         if unfit := check.unfit(features):
             pytest.skip(f"{check.name}: {unfit}")
-        output = shell.check(check.command(kernel), timeout=check.timeout_s)
-        found = check.judge(output, kernel, board)
-        if check.inventory:
-            found += request.getfixturevalue("compared")(check.inventory, output)
+        found = judged(check)
+        if found and check.inventory:
+            time.sleep(AGAIN_S)
+            found = judged(check)
         if found:
             raise CheckFailed(shell.target, check.name, found)
+
+    def judged(check: Check) -> list[Finding]:
+        output = shell.check(check.command(kernel), timeout=check.timeout_s)
+        if check.inventory:
+            compare: Callable[[Inventory, str], list[Finding]] = request.getfixturevalue("compared")
+            return compare(check.inventory, output)
+        return check.judge(output, kernel, board)
 
     return put
 

@@ -42,8 +42,12 @@ def test_reboots(shell: Shell, dut: RaspberryPiStrategy) -> None:
     assert dut.shell.check("cat /proc/sys/kernel/random/boot_id") != before
 
 
-def test_what_is_there(inventory: Check, ask: Callable[[Check], None]) -> None:
+def test_what_is_there(
+    inventory: Check, ask: Callable[[Check], None], dut: RaspberryPiStrategy, target_options: TargetOptions
+) -> None:
     """Drivers, modules and warnings against the board's own last good run, before anything is loaded by hand."""
+    if target_options.depmod == "target" and len(dut.boots) < 2:  # with -k: what is missing now is nobody's fault
+        pytest.skip("the first boot finds no module, for depmod has not run yet: ask the whole of test_boot.py")
     ask(inventory)
 
 

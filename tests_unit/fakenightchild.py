@@ -95,7 +95,7 @@ def test(words: Sequence[str]) -> None:
         time.sleep(how.get("off_s", 0.0))
     if how.get("vanish"):
         os._exit(9)
-    name = VerdictName("INCONCLUSIVE" if interrupted else how.get("verdict", "PASS"))
+    name = VerdictName(how.get("verdict", "INCONCLUSIVE" if interrupted else "PASS"))
     ended = {
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "verdict": Verdict(name, "as the test says", ("no answer from the switch",)),

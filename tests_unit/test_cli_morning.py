@@ -88,3 +88,19 @@ def test_to_send_without_anybody_to_send_to_is_a_mistake(runs, capsys) -> None:
     (runs.parent / "lab.yaml").write_text(LAB.partition("  mail:")[0].format())
     assert main(["morning", "--send"]) == 2
     assert "does not say who is to be mailed" in capsys.readouterr().err
+
+
+def test_a_page_or_a_mail_that_cannot_be_written_is_told(runs, capsys) -> None:
+    (runs / "nightly" / "latest" / "index.html").mkdir()
+    assert main(["morning"]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+    (runs / "nightly" / "outbox").write_text("in the way")
+    Path("lab.yaml").write_text(LAB.format(port=free_port(), when="always"))
+    assert main(["morning", "--text", "--send"]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("days", [0, 10**18])
+def test_trends_go_back_some_days(runs, capsys, days: int) -> None:
+    assert main(["morning", f"--days={days}"]) == 2
+    assert "from 1 to" in capsys.readouterr().err

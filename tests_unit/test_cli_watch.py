@@ -18,6 +18,7 @@ from nightrecords import KERNEL, case, night
 from harness.cli import main
 from harness.lab import leavings
 from harness.nightly import db
+from harness.nightly.doing import table
 from harness.nightly.night.state import Job, Night, to_json
 from harness.nightly.store import Paper, Store
 from harness.nightly.watching import Watch, alive
@@ -145,7 +146,7 @@ def test_a_night_that_goes_on_is_told_with_what_waits_and_what_is_built(tmp_path
     now = look(tmp_path)
     assert now.night == "night n, 1 h 00 min of 2 h 00 min: 3 jobs, 1 running, 1 building, 1 waiting"
     assert now.building == ("building next/default for rpi3: 30 s",)
-    assert [(each.board, each.waiting) for each in now.idle] == [("rpi3", 1)]
+    assert [(each.board, each.state) for each in now.idle] == [("rpi3", "idle, 1 waiting")]  # it has never run
 
 
 def test_only_what_has_changed_is_read_again(tmp_path, monkeypatch) -> None:
@@ -197,3 +198,19 @@ def until(true) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_narrow_terminal_has_all_columns_and_a_wide_one_the_last_line(tmp_path, width: int) -> None:
+    made(tmp_path, "rpi4-on-the-shelf-behind", branch="rpi-6.12.y-with-a-long-name", console=b"[ OK ] Reached target\n")
+    board = table(look(tmp_path), width)[1]
+    assert len(board) <= width
+    assert [word in board for word in ("rpi4-on", "rpi-6.1", "startin", "1 min")] == [True] * 4
+    assert ("[ OK ]" in board) == (width >= 80)
+
+
+@pytest.mark.parametrize("every", ["nan", "inf", "0", "-1"])
+def test_how_often_to_look_is_a_time(tmp_path, capsys, every: str) -> None:
+    made(tmp_path, "rpi4")
+    assert main(["watch", "--runs", str(tmp_path), f"--every={every}"]) == 2
+    assert "from 0.1 to 3600 seconds" in capsys.readouterr().err

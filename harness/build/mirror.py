@@ -227,7 +227,3 @@ def _call(mirror: Mirror, folder: Path, *command: str, progress: host.Progress =
     done = git.follow(folder, *command, settings=mirror.settings(remote=True), progress=progress)
     if done.returncode != 0:
         raise git.out_of_reach(mirror.shown, mirror.failed(command, done))
-
-
-def _reaching(mirror: Mirror) -> dict[str, str]:
-    return dict(mirror.settings(remote=True))

@@ -44,7 +44,7 @@ def look(spec: str, *, ref: str | None = None) -> Revision:
         return Revision(unpacked.digest(tarball), origin)
     if found.kind == "download":
         return Revision(str(found.sha256), f"tarball {found.shown}")
-    if path.is_file():
+    if path.is_file() and ref is None:
         return Revision(unpacked.verify(path.resolve(), found.sha256), f"tarball {path}")
-    tree = source.open_tree(spec, ref=ref)  # a folder: it is looked at where it is
+    tree = source.open_tree(spec, ref=ref)  # a folder: it is looked at where it is; all else is a mistake
     return Revision(tree.digest, tree.origin, tree.commit or "", tree.dirty)

@@ -94,8 +94,10 @@ def _known(tree: Path) -> str:
 
 def _build(kernel: KernelBuild, targets: Sequence[str], done: Path, log: Path) -> None:
     """Build in a copy, for some tests compile where their sources are; *done* appears when each target is there."""
-    toolchain = kernel.toolchain
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=done.parent) as scratch:
+    toolchain, prefix = kernel.toolchain, f".building-{done.name}-"
+    for left in done.parent.glob(f"{prefix}*"):  # by one that was killed: the lock is ours
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=done.parent) as scratch:
         objects, shelf, tree = (Path(scratch, name) for name in ("objects", "shelf", "tree"))
         _copy(kernel.source.path, tree)
         objects.mkdir()

@@ -9,7 +9,10 @@ COMMAND = 'cd /sys/bus && find . -mindepth 4 -maxdepth 4 -path "./*/drivers/*" -
 
 _LINK = re.compile(r"\./([^/]+)/drivers/([^/]+)/([^/]+)")
 _VARYING: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"^(mmc\d+):[0-9a-f]{4}"), r"\1:*"),  # the card chooses its address anew at each start
+    # The card chooses its address anew at each start; without an alias in the device tree, the host that comes first is
+    # number 0.
+    (re.compile(r"^mmc\d+:[0-9a-f]{4}"), "mmc*:*"),
+    (re.compile(r"\.\d+\.auto$"), ".*.auto"),  # numbered in the order in which drivers made them
     (re.compile(r"^([0-9A-F]{4}:[0-9A-F]{4}:[0-9A-F]{4})\.[0-9A-F]{4}$"), r"\1"),  # HID counts what was ever plugged in
     (
         re.compile(r"^usb-\d{3}:\d{3}"),

@@ -7,7 +7,7 @@ from harness.verdict.findings import finding
 ORDER = 83
 TIMEOUT_S = 60.0
 REQUIRES = frozenset({"ethernet-link"})  # a cable is plugged in, and somebody gives addresses: only lab.yaml knows that
-COMMAND = _interfaces.COMMAND
+COMMAND = _interfaces.waiting("wired")
 
 
 def judge(output: str, build: KernelBuild, board: BoardProfile) -> list[Finding]:

@@ -6,7 +6,8 @@ from harness.verdict.findings import finding
 
 ORDER = 85
 REQUIRES = frozenset({"wifi-link"})  # the image has been told a network that is in reach: only lab.yaml knows that
-COMMAND = _interfaces.COMMAND
+TIMEOUT_S = 60.0
+COMMAND = _interfaces.waiting("wireless")
 
 
 def judge(output: str, build: KernelBuild, board: BoardProfile) -> list[Finding]:

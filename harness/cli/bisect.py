@@ -72,6 +72,8 @@ def _wanted(args: argparse.Namespace) -> Wanted:
         )
     if args.boots < 1:
         raise UsageError(f"--boots {args.boots}: a commit is run at least once")
+    if any(word is not None and not word.strip() for word in (args.check, args.signature)):
+        raise UsageError("--check and --signature need a word: an empty one fits everything")
     rest = list(args.arguments)
     if {"--board", "--ref", "--source", "--kernel"}.intersection(word.partition("=")[0] for word in rest):
         raise UsageError("--board and the source stand before `--`, and the commits are chosen here")

@@ -21,6 +21,7 @@ from harness.nightly.morning.values import Morning
 from harness.nightly.night.state import FILE, FOLDER, Night
 from harness.report.redact import printable
 
+MOST_DAYS = 36_500
 NOBODY = MailOptions(to=("nobody@localhost",), from_="pi64@localhost")
 """Who a mail is from and to that goes to a file, where lab.yaml does not say."""
 
@@ -43,8 +44,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Return 0 when nothing broke, 1 when something did, 2 when a mail is still waiting to be sent."""
-    if args.days < 1:
-        raise UsageError(f"--days {args.days}: at least one")
+    if not 1 <= args.days <= MOST_DAYS:
+        raise UsageError(f"--days {args.days}: from 1 to {MOST_DAYS}")
     mail = _mail(args)
     night = None if args.history_only else publish.read(args.runs, args.night)
     running = night is not None and _running(args.runs, night)
@@ -55,8 +56,13 @@ def run(args: argparse.Namespace) -> int:
         )
     finally:
         progress.clear()
-    _tell(args, made, night, mail)
-    sent = publish.mailed(args.runs, made, mail) if args.send and mail else outbox.Sent()
+    try:
+        _tell(args, made, night, mail)
+        sent = publish.mailed(args.runs, made, mail) if args.send and mail else outbox.Sent()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise LabError(f"{error.filename or args.runs}: cannot be written: {error.strerror or error}") from error
     for problem in sent.problems:
         print(f"pi64: {printable(problem)}", file=sys.stderr)
     return 2 if sent.problems else int(bool(made.regressions))
@@ -64,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _tell(args: argparse.Namespace, made: Morning, night: Night | None, mail: MailOptions | None) -> None:
     if args.eml:
-        _write(args.eml, letter(made, mail or NOBODY).as_bytes())
+        host.write_atomic(args.eml, letter(made, mail or NOBODY).as_bytes())
         print(args.eml)
     if args.text:
         print("\n".join(summary.lines(made)))
@@ -73,7 +79,7 @@ def _tell(args: argparse.Namespace, made: Morning, night: Night | None, mail: Ma
     now = watching.Watch(args.runs, history=args.history).look() if made.running else None
     if args.output:
         links = Links("../../" if night else "../")
-        _write(args.output, page.render(made, now, links=links).encode())
+        host.write_atomic(args.output, page.render(made, now, links=links).encode())
         print(args.output)
     else:
         print(publish.write(args.runs, made, night=night, now=now))
@@ -96,10 +102,3 @@ def _mail(args: argparse.Namespace) -> MailOptions | None:
 def _running(runs: Path, night: Night) -> bool:
     written = (runs / FOLDER / night.name / FILE).stat().st_mtime
     return not night.finished and watching.alive(night.host, night.pid, written) is not False
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        host.write_atomic(path, data)
-    except OSError as error:
-        raise LabError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import attrs
 
+from harness.errors import UsageError
 from harness.nightly import db
 from harness.nightly.doing import Now, table
 from harness.nightly.watching import Watch
 from harness.report.redact import printable
 
-EVERY_S = 1.0
+EVERY_S, EVERY_LEAST_S, EVERY_MOST_S = 1.0, 0.1, 3600.0
 ROWS, COLUMNS = 24, 120
 """Where there is no terminal to ask."""
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
@@ -36,6 +37,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Return 0."""
+    if not EVERY_LEAST_S <= args.every <= EVERY_MOST_S:
+        raise UsageError(f"--every {args.every:g}: from {EVERY_LEAST_S:g} to {EVERY_MOST_S:g} seconds")
     watch = Watch(args.runs, history=args.history)
     if args.json:
         print(printable(json.dumps(attrs.asdict(watch.look()), indent=1)))
@@ -43,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         width = shutil.get_terminal_size((COLUMNS, ROWS)).columns if sys.stdout.isatty() else COLUMNS
         print("\n".join(table(watch.look(), width)))
     else:
-        _draw(watch, max(args.every, 0.1))
+        _draw(watch, args.every)
     return 0
 
 

@@ -11,7 +11,9 @@ from harness.errors import UsageError
 
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 LOCAL = ("localhost", "127.0.0.1", "::1")
-_ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]\\\x00-\x20\x7f]+@[^\s@<>,;:\"()\[\]\\\x00-\x20\x7f]+", re.ASCII)
+_WORD = r"[!#$%&'*+/=?^`{|}~\w-]+(?:\.[!#$%&'*+/=?^`{|}~\w-]+)*"
+_ADDRESS = re.compile(f"{_WORD}@{_WORD}", re.ASCII)
+"""RFC 5322's dot-atom on both sides; a domain in other letters is written as it is in the DNS: ``xn--...``."""
 
 
 @attrs.frozen
@@ -52,6 +54,11 @@ class MailOptions:
             return f"{wrong!r} is no mail address"
         if self.port is not None and not (self.port.is_integer() and 0 < self.port < 65536):
             return f"{self.port:g} is no port"
+        return self._login_fault()
+
+    def _login_fault(self) -> str:
+        if not self.server or not (self.server + (self.user or "")).isascii():
+            return "`server` and `user` are words of ASCII; a name in other letters is written as in the DNS, `xn--...`"
         if self.user and not (self.password_env or self.password_file):
             return "`user` needs `password_env:` or `password_file:`"
         if self.user and self.security == "none" and self.server not in LOCAL:
@@ -60,6 +67,12 @@ class MailOptions:
 
     def password(self) -> str:
         """Return the password, empty when there is no user; UsageError when it cannot be had, without its content."""
+        found = self._password()
+        if not found.isascii():
+            raise UsageError("mail: the password has letters beyond ASCII, which SMTP's old ways to log in cannot say")
+        return found
+
+    def _password(self) -> str:
         if not self.user:
             return ""
         if self.password_env:

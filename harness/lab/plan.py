@@ -27,7 +27,7 @@ OURS = ("--board", "--runs", "--source", "--ref", "--branch", "--toolchain", "--
 """Words for pytest that the night says itself, for each job."""
 MOST = 64
 """Of one board, and of repeats: more is a mistake."""
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?")
+_DURATION = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m(?:in)?)?(?:(\d{1,9})s)?")
 _UNITS = (86_400, 3_600, 60, 1)
 
 

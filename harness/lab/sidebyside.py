@@ -23,6 +23,8 @@ from harness.report.redact import printable
 MOST = 64  # boards; more of them are a mistake
 VALUED = ("--board", "-n", "--numprocesses")
 """Options with a value that the processes are not given as they stand."""
+FILES = ("--junitxml", "--junit-xml", "--log-file")
+"""Options that name a file to be written."""
 
 
 def wanted(option: Any, load: Callable[[], Lab]) -> tuple[str, ...]:
@@ -80,20 +82,23 @@ def _lines(member: Child, folder: Path) -> Iterator[str]:
     if there is None or record is None:
         yield f"{member.name}: no run was begun (pytest's exit status {member.status})"
         return
-    verdict, *rest = (line for line in summary.lines(record) if line.startswith(("verdict:", "  |", "!!!")))
+    told = [line for line in summary.lines(record) if line.startswith(("verdict:", "  |", "!!!"))]
+    verdict = next(line for line in told if line.startswith("verdict:"))
     yield f"{member.name}: {verdict.removeprefix('verdict: ')}"
-    yield from rest
+    yield from (line for line in told if line is not verdict)
     yield f"  {os.path.relpath(there, folder)}"
 
 
 def _own_files(args: Sequence[str], name: str) -> list[str]:
     """Return *args* with the name of the board in that of a file that each process would write."""
-    own = []
-    for word in args:
+    own, words = [], iter(args)
+    for word in words:
         option, equals, value = word.partition("=")
-        path = Path(value)
-        named = option in {"--junitxml", "--junit-xml", "--log-file"} and equals
-        own.append(f"{option}={path.with_stem(f'{path.stem}-{name}')}" if named else word)
+        if option in FILES and (value := value if equals else next(words, "")):
+            path = Path(value)
+            own.append(f"{option}={path.with_stem(f'{path.stem}-{name}')}")
+        else:
+            own.append(word)
     return own
 
 

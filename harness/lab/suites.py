@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable
 from harness.build.selftests import Program
 from harness.console.shell import Shell
 from harness.deploy.modules import SELFTESTS
+from harness.errors import UsageError
 from harness.model import Finding
 from harness.verdict import ktap, ltp
 from harness.verdict.findings import finding
 from harness.verdict.ktap import Result
+from harness.verdict.lines import clean
 from harness.verdict.ltp import Entry
 
 LTP = "/opt/ltp"
@@ -27,9 +29,15 @@ def selftest(shell: Shell, program: Program, release: str) -> tuple[list[Result]
 
 
 def ltp_entries(shell: Shell, suite: str, wanted: Iterable[str]) -> tuple[list[Entry], list[str]]:
-    """Return the tests of *suite* that are *wanted*, all if none is named, and the names that it has not."""
-    text = shell.check(f"cat {LTP}/runtest/{shlex.quote(suite)}")
-    there, names = {entry.name: entry for entry in ltp.entries(text)}, list(wanted)
+    """Return the tests of *suite* that are *wanted*, all if none is named, and the names that it has not.
+
+    UsageError where the image has no such suite: the kernel is not to blame for a name.
+    """
+    listed = shell.run(f"cat {LTP}/runtest/{shlex.quote(suite)}")
+    if listed.status:
+        there_are = " ".join(shell.run(f"ls {LTP}/runtest").output.split())
+        raise UsageError(f"--ltp: {LTP}/runtest has no {suite}", hint=f"it has {there_are}"[:400])
+    there, names = {entry.name: entry for entry in ltp.entries(listed.output)}, list(wanted)
     found = [there[name] for name in names if name in there] if names else list(there.values())
     return found, [name for name in names if name not in there]
 
@@ -57,4 +65,5 @@ def objections(test: str, results: Iterable[Result], said: str) -> list[Finding]
     failed = ["::".join(result.path) for result in ktap.failures(inner)]
     named = f": {', '.join(failed[:NAMED])}{' ...' if failed[NAMED:] else ''}" if failed else ""
     lines = [line for line in said.splitlines() if "not ok" in line] if failed else said.splitlines()[-SHOWN:]
-    return [finding("test-failed", f"{test}: {whole.said}{named}", fault="KERNEL", text=lines[:SHOWN])]
+    text = map(clean, lines[:SHOWN])  # a program may say anything, in lines of any length
+    return [finding("test-failed", f"{test}: {whole.said}{named}", fault="KERNEL", text=text)]

@@ -46,6 +46,7 @@ class Kind(enum.StrEnum):
 GROWING = frozenset({"messages", "unanswered"})
 """Inventories of what had better not be there; the test that takes them has told what is new already."""
 MISSING = {BUILT: Kind.MISSING_MODULE, "modules": Kind.MISSING_MODULE, "devices": Kind.MISSING_DEVICE}
+_ANEW = {Kind.STILL_FAILING: Kind.NEW_FAILURE, Kind.STILL_MISSING: Kind.MISSING}
 REGRESSIONS = frozenset(list(Kind)[: list(Kind).index(Kind.FIRST_FAILURE)])
 
 
@@ -108,6 +109,25 @@ def compare(now: RunView, past: Past, *, against: RunView | None = None) -> Comp
         differs=tuple(_differences(good, now)) if good else (),
         changes=tuple(sorted(changes, key=lambda change: order.index(change.kind))),
     )
+
+
+def as_news(found: Comparison, *, began: int = 0, told: str = "") -> Comparison:
+    """Return *found* as a night tells it: what broke in a run of which none has told broke now.
+
+    Such a run began with this night (at *began*, seconds since 1970), or came after the run *told* (the names of runs
+    begin with their time): it was cut off, say, or somebody made it by hand.
+    """
+
+    def untold(since: Ref) -> bool:
+        return bool((began and since.started >= began) or (told and since.name > told))
+
+    changes = [
+        attrs.evolve(change, kind=_ANEW[change.kind] if change.last_good else Kind.FIRST_FAILURE, since=None)
+        if change.kind in _ANEW and change.since and untold(change.since)
+        else change
+        for change in found.changes
+    ]
+    return attrs.evolve(found, changes=tuple(sorted(changes, key=lambda change: list(Kind).index(change.kind))))
 
 
 def _last_good(runs: Iterable[RunView]) -> RunView | None:

@@ -8,7 +8,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -125,8 +125,12 @@ def _version(db: sqlite3.Connection) -> int:
 
 
 def _bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
-    """Migrate; of several processes that find an old file at once, one does it."""
-    with host.locked(path.with_name(f".{path.name}.lock")):
+    """Migrate; of several processes that find an old file at once, one does it. LabError where nobody can write."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(host.locked(path.with_name(f".{path.name}.lock")))
+        except OSError as error:
+            raise LabError(f"{path}: {error.strerror}", hint="disk, quota, permissions?") from error
         _keep_log(db)
         with transaction(db):
             for number in range(_version(db), len(schema.MIGRATIONS)):

@@ -7,6 +7,8 @@ from harness.report.redact import printable
 
 BOARD, BRANCH, STAGE, TIME = 24, 24, 26, 21  # columns of the table, at most
 LEAST_LINE = 20
+LEAST = 8
+"""A column of a narrow terminal; below 40 characters the last ones are cut off."""
 LATE = 1.5  # times the usual: beyond that it is told
 
 
@@ -55,8 +57,8 @@ class Idle:
     branch: str = ""
     verdict: str = ""
     """Of its last run; empty when that had none."""
-    ago_s: float = 0.0
-    """Since that run ended."""
+    ago_s: float | None = None
+    """Since that run ended; None when there was none lately."""
     waiting: int = 0
     """Jobs of this night that wait for it."""
     out: str = ""
@@ -67,7 +69,7 @@ class Idle:
         """What there is to tell of it."""
         if self.out:
             return f"out: {self.out}"
-        last = f"idle, {self.verdict or 'no verdict'} {told(self.ago_s)} ago"
+        last = "idle" if self.ago_s is None else f"idle, {self.verdict or 'no verdict'} {told(self.ago_s)} ago"
         return f"{last}, {self.waiting} waiting" if self.waiting else last
 
 
@@ -90,10 +92,17 @@ def table(now: Now, width: int) -> list[str]:
     head = ("board", "branch", "now", "elapsed of usual", "last line")
     limits = (BOARD, BRANCH, STAGE, TIME)
     clean = [[_plain(cell) for cell in row] for row in [head, *rows]]
-    widths = [min(limit, max(len(row[n]) for row in clean)) for n, limit in enumerate(limits)]
+    widths = _fitting([min(limit, max(len(row[n]) for row in clean)) for n, limit in enumerate(limits)], width)
     lines = [_line(row, widths, width) for row in clean] if rows else ["no board does anything, and none did lately"]
     first = [_plain(now.night)] if now.night else []
     return [line[:width].rstrip() for line in [*first, *lines, *map(_plain, now.building)]]
+
+
+def _fitting(widths: list[int], width: int) -> list[int]:
+    """Return *widths* with room for a last line behind them: the widest column gives way first."""
+    while sum(widths) + 2 * len(widths) + LEAST_LINE > width and max(widths) > LEAST:
+        widths[widths.index(max(widths))] -= 1
+    return widths
 
 
 def _line(row: list[str], widths: list[int], width: int) -> str:

@@ -33,6 +33,10 @@ JOIN word AS host ON host.id = run.host_id
 """
 
 
+_TOLD = """SELECT id FROM run WHERE id = old.run_id AND verdict NOT IN ('LAB', 'INCONCLUSIVE')
+           AND control_failed IS NULL"""
+
+
 @attrs.frozen
 class Place:
     """Where a run was: what people read above a comparison."""
@@ -231,9 +235,12 @@ def _there(db: sqlite3.Connection, rows: Iterable[Row], ids: str) -> dict[int, d
 
 
 def _seen(db: sqlite3.Connection, run: int, against: int | None) -> tuple[Seen, ...]:
-    """Return the signatures of *run*; one was there before if *against* had it, or any run before of the series."""
+    """Return the signatures of *run*; one was there before if *against* had it, or any run before of the series.
+
+    Of a run that says nothing (the bench failed, it was killed) nobody was told what its kernel said.
+    """
     earlier = "old.run_id = :against" if against else "(old.started, old.run_id) < (new.started, new.run_id)"
-    same = "" if against else "AND old.series_id = new.series_id"
+    same = "" if against else f"AND old.series_id = new.series_id AND old.run_id IN ({_TOLD})"
     select = f"""SELECT text, severity, fault, example, EXISTS (
                    SELECT 1 FROM sighting AS old WHERE old.signature_id = new.signature_id {same} AND {earlier})
                  FROM sighting AS new JOIN signature ON signature.id = new.signature_id

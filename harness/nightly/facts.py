@@ -53,6 +53,11 @@ class Sighting:
     times: int
 
 
+def image(record: RunRecord) -> str:
+    """Return which system lay below the kernel, in one word: origin and digest."""
+    return f"{record.image}\n{record.image_digest}".strip()
+
+
 def started(record: RunRecord) -> int:
     """Return when the run began, in seconds since 1970; UsageError when the record does not say."""
     return _seconds(record.started, record.run_id)

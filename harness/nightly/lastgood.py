@@ -1,6 +1,7 @@
 """What the good runs before this one had on the same board, so that a test can compare while the board is there.
 
-The runs are those of the same branch, board and configuration, as in ``compare``.
+The runs are those of the same branch, board and configuration, as in ``compare``, and with the same system below the
+kernel: another one loads other modules, and brings other firmware.
 """
 
 import sqlite3
@@ -48,6 +49,8 @@ def catch_up(runs: Path) -> str:
         importer.catch_up(history, runs)
     except Pi64Error as error:
         return error.message
+    except OSError as error:
+        return f"{history}: {error.strerror}"
     return ""
 
 
@@ -61,7 +64,10 @@ def before(runs: Path, record: RunRecord, kind: str) -> Before:
             found = _good(opened, record, kind)
     except Pi64Error as error:
         return Before(why=error.message)
-    return Before(found, "" if found else f"no good run before of this branch, board and configuration has {kind}")
+    except OSError as error:
+        return Before(why=f"{history}: {error.strerror}")
+    why = f"no good run before of this branch, board, configuration and system below has {kind}"
+    return Before(found, "" if found else why)
 
 
 def _good(opened: sqlite3.Connection, record: RunRecord, kind: str) -> tuple[Good, ...]:
@@ -69,12 +75,12 @@ def _good(opened: sqlite3.Connection, record: RunRecord, kind: str) -> tuple[Goo
     like = {
         "target": record.target, "tree": record.tree or record.source, "branch": record.branch,
         "config": config, "fragments": " ".join(fragments), "kind": kind, "name": record.run_id,
-        "started": facts.started(record), "limit": RUNS,
+        "started": facts.started(record), "image": facts.image(record), "limit": RUNS,
     }  # fmt: skip
     select = """
     SELECT run.name, names.list FROM run
     JOIN series ON series.id = run.series_id JOIN branch ON branch.id = series.branch_id
-    JOIN target ON target.id = series.target_id
+    JOIN target ON target.id = series.target_id JOIN word AS image ON image.id = run.image_id AND image.text = :image
     JOIN inventory ON inventory.run_id = run.id AND inventory.kind = :kind JOIN names ON names.id = inventory.names_id
     WHERE target.name = :target AND branch.tree = :tree AND branch.name = :branch
       AND series.config = :config AND series.fragments = :fragments

@@ -69,7 +69,7 @@ class Store:
             "rule_id": self._word(record.verdict.rule) if record.verdict else None,
             "source_id": self._word(record.source), "git_commit": record.commit, "dirty": record.dirty,
             "toolchain_id": self._word(record.toolchain),
-            "image_id": self._word(f"{record.image}\n{record.image_digest}".strip()),
+            "image_id": self._word(facts.image(record)),
             "setup_id": self._word(json.dumps(facts.setup(record))),
             "control_failed": facts.control_failed(record),
             "good": sum(one.good is True for one in outcomes), "bad": sum(one.good is False for one in outcomes),

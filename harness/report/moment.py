@@ -9,7 +9,10 @@ _ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?Z")
 def seconds(text: str) -> int | None:
     """Return the seconds since 1970 of *text*, e.g. ``2026-07-01T12:00:00Z``; None when it is no such time."""
     found = _ISO.fullmatch(text)
-    return calendar.timegm(tuple(map(int, found.groups()))) if found else None
+    try:
+        return calendar.timegm(tuple(map(int, found.groups()))) if found else None
+    except ValueError:  # the year 0, or a 13th month
+        return None
 
 
 def between(begin: str, end: str) -> int | None:

@@ -14,8 +14,10 @@ PASSED, FAILED, SKIPPED, XFAILED = "passed", "failed", "skipped", "xfailed"
 SKIP_STATUS = 4  # KSFT_SKIP
 TIMEOUT_STATUSES = (124, 137)  # of timeout(1): it has ended the program, or had to kill it
 LONGEST = 160  # characters of a test's name, and of what is said of it
+MOST = 5000  # tests of one program that are told; more are none that anybody wrote
+DEEPEST = 32  # steps further in; what stands deeper is no test
 
-_IN = re.compile(r"(?:# | {2}|\t)*")
+_IN = re.compile(rf"(?:# | {{2}}|\t){{0,{DEEPEST}}}")
 _RESULT = re.compile(r"(not )?ok\b ?(?:(\d+)(?!\S))?(?:\s+-(?!\S))?\s*(.*)")
 _PLAN = re.compile(r"1\.\.(\d{1,6})(?:\s+#\s*SKIP\b:?\s*(.*))?", re.IGNORECASE)
 _DIRECTIVE = re.compile(r"(?:^|\s)#\s*(SKIP|TODO|XFAIL|TIMEOUT|ERROR)\b:?\s*(.*)", re.IGNORECASE)
@@ -112,7 +114,12 @@ def read(text: str, status: int) -> list[Result]:
         reader.take(line)
     results = list(_told_apart(reader.close()))
     outcome, said = _whole(reader, results, status)
-    return [*results, Result((), outcome, said)]
+    return [*_told(results), Result((), outcome, said)]
+
+
+def _told(results: list[Result]) -> list[Result]:
+    """Return as many as a record can hold, those that failed before all others."""
+    return results if len(results) <= MOST else sorted(results, key=lambda one: one.outcome != FAILED)[:MOST]
 
 
 def failures(results: Iterable[Result]) -> list[Result]:

@@ -82,6 +82,13 @@ def test_a_tarball_is_known_by_its_content(tmp_path) -> None:
     assert revision.look(str(tarball)).digest != before
 
 
+def test_a_tarball_has_no_branches(tmp_path) -> None:
+    tarball = tmp_path / "linux.tar"
+    tarball.write_bytes(b"one")
+    with pytest.raises(UsageError, match="so it has no ref main"):
+        revision.look(str(tarball), ref="main")
+
+
 def test_a_full_sha_needs_no_server() -> None:
     assert mirror.tip("git://127.0.0.1:1/none.git", "A" * 40) == "a" * 40
 

@@ -1,5 +1,6 @@
 """The kernel's own tests: a stand-in for the tree, with Makefiles of its own, and real make."""
 
+import shutil
 from pathlib import Path
 
 import attrs
@@ -85,6 +86,15 @@ def test_the_same_tests_are_built_once(kernel: KernelBuild) -> None:
     first = built(kernel, "timers", "arm64/abi")
     (kernel.source.path / "Makefile").write_text("headers:\n\tfalse\n")
     assert built(kernel, "arm64/abi", "timers") == first
+
+
+def test_what_a_killed_build_left_is_gone_after_the_next(kernel: KernelBuild) -> None:
+    done = built(kernel, "timers").root
+    shutil.rmtree(done)
+    left = done.with_name(f".building-{done.name}-killed")
+    left.mkdir()
+    built(kernel, "timers")
+    assert not left.exists()
 
 
 def test_what_does_not_build_here_is_told_with_the_reason_and_leaves_nothing(kernel: KernelBuild) -> None:

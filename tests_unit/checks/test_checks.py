@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
-from harness.checks import build_id, load_all, modules_load
+from harness.checks import _interfaces, build_id, load_all, modules_load
 from harness.model import BoardProfile, Finding, KernelBuild, KernelSource, Toolchain
 
 BUILD_ID = "0123456789abcdef0123456789abcdef01234567"
@@ -107,6 +107,26 @@ BAD = [  # check, output, kind and fault of its first objection
     ("kernel_log", "[    3.0] WARNING: CPU: 0 PID: 1 at mm/slub.c:5 foo+0x1/0x2", "warning", "KERNEL"),
     ("kernel_log", "[    3.0] hwmon hwmon1: Undervoltage detected!", "under-voltage", "LAB"),
 ]
+
+
+@pytest.mark.parametrize(("calls", "found"), [(3, True), (99, False)])
+def test_a_link_and_an_address_are_waited_for_but_not_for_ever(tmp_path: Path, calls: int, found: bool) -> None:
+    net, programs = tmp_path / "net/eth0", tmp_path / "bin"
+    for folder in (net / "device", programs):
+        folder.mkdir(parents=True)
+    (net / "carrier").write_text("1\n")
+    address = "2: eth0    inet 192.0.2.5/24 brd 192.0.2.255 scope global eth0"
+    for name, body in {
+        "ip": f'echo >>"$CALLS"; [ "$(wc -l <"$CALLS")" -lt {calls} ] || echo "{address}"',
+        "sleep": ":",
+        "sudo": ":",
+    }.items():
+        (programs / name).write_text(f"#!/bin/sh\n{body}\n")
+        (programs / name).chmod(0o755)
+    env = {"PATH": f"{programs}:/usr/bin:/bin", "CALLS": str(tmp_path / "calls")}
+    command = _interfaces.waiting("wired").replace("/sys/class/net", str(net.parent))
+    said = subprocess.run(["sh", "-c", command], env=env, capture_output=True, text=True, check=True).stdout
+    assert [one.up for one in _interfaces.interfaces(said)] == [found]
 
 
 def test_every_check_is_asked_something_good() -> None:

@@ -49,7 +49,8 @@ def test_messages_have_their_level_and_no_numbers() -> None:
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("./mmc/drivers/mmcblk/mmc0:59b4", "./mmc/drivers/mmcblk/mmc0:0001"),
+        ("./mmc/drivers/mmcblk/mmc0:59b4", "./mmc/drivers/mmcblk/mmc1:0001"),
+        ("./platform/drivers/alarmtimer/alarmtimer.0.auto", "./platform/drivers/alarmtimer/alarmtimer.2.auto"),
         ("./sdio/drivers/brcmfmac/mmc1:0001:1", "./sdio/drivers/brcmfmac/mmc1:0002:1"),
         ("./hid/drivers/hid-generic/0003:046D:C31C.0001", "./hid/drivers/hid-generic/0003:046D:C31C.0003"),
         ("./mdio_bus/drivers/SMSC LAN8700/usb-001:003:01", "./mdio_bus/drivers/SMSC LAN8700/usb-001:004:01"),
@@ -79,6 +80,21 @@ def test_times_threads_and_numbers_make_no_new_message(line: str) -> None:
 
 def test_what_userland_writes_to_the_log_is_not_the_kernels() -> None:
     assert names("messages", "<30>[    5.0] systemd[1]: Started\n<12>[    5.0] udevd: failed\n<6>[    5.0] ok") == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "FAT-fs (mmcblk0p1): Volume was not properly unmounted. Some data may be corrupt. Please run fsck.",
+        "hwmon hwmon1: Undervoltage detected!",
+        "mmc0: error -110 whilst initialising SD card",
+        "EXT4-fs error (device mmcblk0p2): ext4_lookup:1855: inode #2: comm init: iget: checksum invalid",
+        "hrtimer: interrupt took 3141592 ns",
+        "workqueue: drm_fb_helper_damage_work hogged CPU for >10000us 4 times, consider switching to WQ_UNBOUND",
+    ],
+)
+def test_what_the_bench_did_is_no_message_of_the_kernels(said: str) -> None:
+    assert names("messages", f"<4>[    5.000000] {said}\n<3>[    5.100000] vc4: broken") == ["err: vc#: broken"]
 
 
 @given(st.text(max_size=300))

@@ -13,8 +13,11 @@ from processes import boards, until
 
 from harness.errors import LabError, UsageError
 from harness.lab import claim, sidebyside
+from harness.lab.child import Child
 from harness.lab.doctor.bench import Bench as DoctorsBench
 from harness.lab.doctor.parts import target as part
+from harness.model import Verdict, VerdictName
+from harness.report.record import RunRecord, to_json
 
 pytest_plugins = ["pytester", "pluginfixtures"]
 
@@ -254,6 +257,21 @@ def test_a_tag_and_a_number_are_so_many_boards_and_a_number_alone_is_none() -> N
     assert sidebyside.wanted(SimpleNamespace(boards=("any",), numprocesses=3), lambda: lab) == ("any",) * 3
     assert sidebyside.wanted(SimpleNamespace(boards=("one",), numprocesses=3), lambda: lab) == ()
     assert sidebyside.wanted(SimpleNamespace(boards=("one",)), lambda: lab) == ()
+
+
+def test_each_board_writes_files_of_its_own() -> None:
+    given = ["--junitxml=a/b.xml", "--log-file", "c.log", "--junit-xml=", "-v", "--log-file"]
+    own = ["--junitxml=a/b-pi.xml", "--log-file=c-pi.log", "--junit-xml=", "-v", "--log-file"]
+    assert sidebyside._own_files(given, "pi") == own
+
+
+def test_a_board_that_stayed_on_is_told_below_its_verdict(tmp_path) -> None:
+    record = RunRecord("r", "pi", "now", still_on="the relay", verdict=Verdict(VerdictName.LAB, "the bench failed"))
+    (tmp_path / "run.json").write_text(to_json(record))
+    (tmp_path / "told").write_text(str(tmp_path))
+    head, *rest = sidebyside._lines(Child("pi", tmp_path / "told"), tmp_path)
+    assert head == "pi: LAB: the bench failed"
+    assert rest[0].startswith("!!! the board is still ON")
 
 
 def test_more_boards_than_anybody_has_are_a_mistake(tmp_path) -> None:

@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from harness.build.selftests import Program
+from harness.errors import UsageError
 from harness.lab import suites
 from harness.lab.run import Run
 from harness.model import CommandResult
@@ -47,9 +50,20 @@ def test_however_many_tests_fail_it_is_one_finding_with_their_lines() -> None:
     assert found[0].text == ("not ok 2 t0",)
 
 
+def test_whatever_a_program_says_its_lines_stay_short_and_plain() -> None:
+    found = suites.objections("prog", [Result((), "failed", "status 1")], f"\x1b[2J{'x' * 9999}\n")
+    assert set(found[0].text[0]) == {"x"}
+    assert len(found[0].text[0]) < 3000
+
+
 def test_a_program_that_passed_or_was_skipped_meets_no_objection() -> None:
     for outcome in ("passed", "skipped"):
         assert suites.objections("prog", [Result((), outcome)], "") == []
+
+
+def test_a_suite_that_the_image_has_not_is_a_mistake_and_not_the_kernels() -> None:
+    with pytest.raises(UsageError, match="has no syscals"):
+        suites.ltp_entries(OneAnswer("cat: No such file", 1), "syscals", ())
 
 
 def test_each_test_stands_in_the_record_and_what_the_program_said_beside_it(tmp_path: Path) -> None:

@@ -6,11 +6,18 @@ import subprocess
 import time
 from pathlib import Path
 
+import attrs
 import pytest
 from bisectbench import Bisected
 from pluginbench import BOOTS
 
 from harness import cli
+from harness.errors import LabError
+from harness.nightly.bisection import campaign
+from harness.nightly.bisection.git import History
+from harness.nightly.bisection.graph import Commit, Graph
+from harness.nightly.bisection.places import Bench
+from harness.nightly.bisection.state import Answer, Question, State
 
 pytest_plugins = ["pluginfixtures"]
 
@@ -138,6 +145,39 @@ def test_a_signal_ends_the_run_as_well_and_the_same_question_goes_on(bisected: B
     assert state(bisected)["first_bad"] == [shas[2]]
 
 
+# --- going on ---------------------------------------------------------------------------------------------------------
+QUESTION = Question("pi", ("0",), "3")
+HISTORY = History(("0",), "3", (), Graph.of(Commit(str(number), (str(number - 1),)) for number in (1, 2, 3)), {})
+
+
+def test_a_repository_out_of_reach_takes_the_proof_away_but_not_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise LabError("git cannot fetch from it")
+
+    monkeypatch.setattr(campaign.git, "without", fail)
+    votes = {"0": "good", "3": "bad", "1": "good", "2": "bad"}
+    roles = {"0": "good", "3": "bad"}
+    answers = tuple(
+        Answer(number, sha, roles.get(sha, "try"), vote, "")
+        for number, (sha, vote) in enumerate(votes.items(), start=1)
+    )
+    (tmp_path / "lab.yaml").write_text("imports: [harness.lab.drivers]" + LAB.replace("KERNEL", "{source: .}"))
+    bench = Bench(tmp_path, tmp_path / "lab.yaml", tmp_path)
+    voice = campaign._Voice(print, print, print)
+    state = State("one", "now", QUESTION, answers=answers)
+    done = campaign._Campaign(state, HISTORY, "", "", tmp_path, bench, voice, 0).run()
+    assert done.state.first_bad == ("2",)
+    assert "  not confirmed by a revert: git cannot fetch from it" in done.lines
+
+
+def test_an_answer_of_several_commits_is_open_again_when_they_are_asked_again() -> None:
+    several = State("one", "now", QUESTION, first_bad=("1", "2"), finished="now")
+    assert (campaign._anew(several).first_bad, campaign._anew(several).finished) == ((), "")
+    assert campaign._anew(attrs.evolve(several, first_bad=("1",))).first_bad == ("1",)
+
+
 # --- what cannot be asked ---------------------------------------------------------------------------------------------
 LAB = """
 targets:
@@ -157,6 +197,8 @@ targets:
         (["--board", "pi", "--good", "a", "--bad", "b", "--boots", "0"], "at least once"),
         (["--board", "pi", "--good", "a", "--bad", "b", "--", "--ref", "c"], "the commits are chosen here"),
         (["--board", "pi", "--good", "a", "--bad", "b", "--kernel-source", "ext::sh"], "remote helpers"),
+        (["--board", "pi", "--good", "a", "--bad", "b", "--check", ""], "need a word"),
+        (["--board", "pi", "--good", "a", "--bad", "b", "--signature", " "], "need a word"),
         (["--resume"], "no bisection is left"),
         (["--resume", "../etc"], "no such bisection"),
     ],

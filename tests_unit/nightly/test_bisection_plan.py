@@ -115,7 +115,7 @@ def test_what_is_written_is_what_is_read() -> None:
     assert from_json(to_json(state)) == state
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": 1}', '{"schema": "x"}', '{"schema": 99}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": 1}', '{"schema": "x"}', '{"schema": 99}', "[" * 99999])
 def test_what_is_no_bisection_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"state of a bisection|schema 99"):
         from_json(text)

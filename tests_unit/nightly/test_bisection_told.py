@@ -1,6 +1,7 @@
 """What is told of a bisection: the answer with its evidence, and nothing that a commit or a console says is obeyed."""
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,22 @@ def test_both_consoles_are_shown_where_they_part(runs: Path) -> None:
     assert [line.text for line in good.lines if not line.marked][-1] == "login:"
     assert [line.number for line in bad.lines if line.marked] == [4, 5]
     assert bad.lines[-1].text == "end", "what the next boot says belongs to another kernel"
+
+
+def test_lines_are_counted_as_findings_count_them(runs: Path) -> None:
+    """A serial line is full of carriage returns that end no line."""
+    (runs / "two/console.log").write_bytes(b"a\r\r\n\x0cb\rc\x85\r\n\nOops\r\r\npc : x\nend\n")
+    _, bad = excerpts.pair(STATE, runs)
+    assert bad
+    assert [line.text for line in bad.lines if line.marked] == ["Oops", "pc : x"]
+
+
+def test_a_console_of_nothing_but_letters_is_read_in_no_time(runs: Path) -> None:
+    for name in ("one", "two"):
+        (runs / name / "console.log").write_text(f"{'a' * 3000}\n" * 1000)
+    began = time.monotonic()
+    excerpts.pair(STATE, runs)
+    assert time.monotonic() - began < 10
 
 
 def test_a_console_that_is_gone_leaves_a_page_all_the_same(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def test_whatever_is_asked_for_build_bench_and_deploy_do_not_vote(symptom: Sympt
         (CHECK, record("KERNEL", boots="failed"), "again"),
         (CHECK, record("PASS", modules="skipped"), "skip"),
         (CHECK, record("INCONCLUSIVE", modules="error"), "again"),
+        (CHECK, record("INCONCLUSIVE", OOPS, CARD, modules="failed"), "again"),
         (SIGNATURE, record("PASS"), "good"),
         (SIGNATURE, record("KERNEL", OOPS), "bad"),
         (SIGNATURE, record("KERNEL", WARNING), "again"),
@@ -89,6 +90,15 @@ def test_a_control_boot_says_nothing_about_the_kernel() -> None:
     run = record("KERNEL", OOPS)
     control = attrs.evolve(run.boots[0], control=True)
     assert votes.judge(SIGNATURE, attrs.evolve(run, boots=(control,))).vote != "bad"
+
+
+@pytest.mark.parametrize("symptom", [CHECK, SIGNATURE])
+def test_a_run_that_was_ended_before_its_end_may_be_bad_but_never_good(symptom: Symptom) -> None:
+    """A check may stand for several tests, and those that were still to come might have failed."""
+    good = record("INCONCLUSIVE", modules="passed"), record("KERNEL", modules="passed")
+    assert {votes.judge(symptom, attrs.evolve(run, interrupted=True)).vote for run in good} == {"again"}
+    bad = record("KERNEL", OOPS, modules="failed")
+    assert votes.judge(symptom, attrs.evolve(bad, interrupted=True)).vote == "bad"
 
 
 def test_no_record_and_no_verdict_are_asked_again() -> None:

@@ -102,6 +102,43 @@ def test_what_broke_in_the_first_of_two_runs_of_a_night_broke_this_night(tmp_pat
     assert [each.kind for each in of(tmp_path).regressions] == [Kind.NEW_FAILURE]
 
 
+def test_what_broke_in_a_run_of_which_no_night_has_told_broke_this_night(tmp_path) -> None:
+    bad = {"test_boots": "failed"}
+    records = [*(night(number) for number in range(5)), night(5, tests=bad), night(6, tests=bad)]
+    filled(tmp_path, records)
+    for known, kinds in ((4, [Kind.NEW_FAILURE]), (5, [])):
+        now = state(records, started=records[-1].started)
+        now = attrs.evolve(now, jobs=tuple(attrs.evolve(job, told=records[known].run_id) for job in now.jobs))
+        found = of(tmp_path, now)
+        assert [each.kind for each in found.regressions] == kinds
+        assert [cell.change for cell in found.cells] == ["worse" if kinds else ""]
+
+
+def test_what_never_held_is_no_regression_in_the_second_run_of_a_night_either(tmp_path) -> None:
+    bad = {"test_boots": "failed"}
+    filled(tmp_path, [night(5, tests=bad), night(5, tests=bad, again=1)])
+    assert [each.kind for each in of(tmp_path).news] == [Kind.FIRST_FAILURE]
+
+
+@pytest.mark.parametrize("verdict", ["LAB", "INCONCLUSIVE", None])
+def test_a_complaint_that_was_heard_in_a_run_that_says_nothing_is_new_in_the_next(tmp_path, verdict) -> None:
+    bad, boots = {"test_boots": "failed"}, (boot(findings=(OOPS,)),)
+    spoilt = night(3, verdict or "LAB", boots=boots)
+    spoilt = spoilt if verdict else attrs.evolve(spoilt, verdict=None, finished="")
+    filled(tmp_path, [*(night(number) for number in range(3)), spoilt, night(4, tests=bad, boots=boots)])
+    assert Kind.NEW_SIGNATURE in [each.kind for each in of(tmp_path).regressions]
+
+
+def test_boot_times_of_one_board_are_not_told_as_those_of_another_that_shares_its_failed_build(tmp_path) -> None:
+    records = [night(0), night(1, "BUILD", tests={}, boots=())]
+    filled(tmp_path, records)
+    now = state(records)
+    shared = attrs.evolve(now.jobs[0], board="other", reason="not built, see rpi-6.12.y/default on desk")
+    found = of(tmp_path, attrs.evolve(now, jobs=(shared, *now.jobs)))
+    assert [trend.board for trend in found.trends] == ["desk"]
+    assert [cell.verdict for cell in found.cells] == ["BUILD", "BUILD"]
+
+
 def test_of_a_night_the_middle_and_where_eight_in_ten_boots_lie(tmp_path) -> None:
     boots = tuple(boot(float(login)) for login in range(20, 31))
     filled(tmp_path, [night(0, boots=(*boots, boot(99.0, control=True)))])

@@ -157,6 +157,47 @@ def test_two_nights_do_not_send_the_same_mail(tmp_path) -> None:
     assert (len(postman.taken), len(waiting(tmp_path))) == (0, 1)
 
 
+@pytest.mark.parametrize("detail", ["é✓", "é✓\n.\n" + "ü" * 3000])
+def test_a_mail_is_seven_bit_in_short_lines_whatever_is_in_it(tmp_path, detail: str) -> None:
+    line = Line("main", "")
+    news = tuple(News(Kind.NEW_FAILURE, line, ("desk",), ("test_x",), said, "run-1") for said in (detail, "."))
+    with serving(postman := Postman()) as port:
+        outbox.put(tmp_path, letter(Morning("n", MORNING.started, news=news), options(port)), "n")
+        assert flush(tmp_path, options(port)).taken == 1
+    content = postman.taken[0][1]
+    assert content.isascii()
+    assert max(map(len, content.splitlines())) <= 998
+    page = email.message_from_bytes(content, policy=email.policy.SMTP).get_body(("html",)).get_content()
+    assert detail in page.replace("\r\n", "\n")
+
+
+def test_a_server_whose_name_is_none_is_told_and_the_mail_waits(tmp_path) -> None:
+    chosen = options(25, server="mail..example")
+    put(tmp_path, chosen)
+    (problem,) = flush(tmp_path, chosen).problems
+    assert "mail..example:25" in problem
+    assert waiting(tmp_path) == [("2026-03-04T01-00-00.eml", list(TO))]
+
+
+def test_one_try_takes_so_long_however_many_mails_wait(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(outbox, "WHOLE_S", 0.0)
+    chosen = options(mailserver.free_port())
+    put(tmp_path, chosen)
+    put(tmp_path, chosen)
+    sent = flush(tmp_path, chosen)
+    assert len(sent.waiting) == 2
+    assert "the mails before it took" in sent.problems[0]
+
+
+def test_a_password_that_smtp_cannot_say_is_told_without_it(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("PI64_MAIL", "geheim-ü")
+    chosen = options(25, server="127.0.0.1", user="lab", password_env="PI64_MAIL")
+    put(tmp_path, chosen)
+    (problem,) = flush(tmp_path, chosen).problems
+    assert "beyond ASCII" in problem
+    assert "geheim" not in problem
+
+
 # --- lab.yaml --------------------------------------------------------------------------------------------------------
 def plan(mail: str):
     reader = Reader(Path("lab.yaml"), {})
@@ -180,6 +221,10 @@ def test_lab_yaml_says_who_is_told() -> None:
         ("{from: lab@example.org}", "needs `to:` and `from:`"),
         ("{to: ['Ada <ada@example.org>'], from: lab@example.org}", "is no mail address"),
         ("{to: ['a@b', 'c@d\\n'], from: lab@example.org}", "is no mail address"),
+        ("{to: ['jürgen@example.org'], from: lab@example.org}", "is no mail address"),
+        ("{to: [a@b.], from: c@d}", "is no mail address"),
+        ("{to: [a@b@c], from: c@d}", "is no mail address"),
+        ("{to: [a@b], from: c@d, server: bücher.example}", "xn--"),
         ("{to: [a@b], from: c@d, port: 70000}", "is no port"),
         ("{to: [a@b], from: c@d, user: lab}", "needs `password_env:`"),
         ("{to: [a@b], from: c@d, user: lab, password_env: X, security: none, server: far}", "over the network to far"),

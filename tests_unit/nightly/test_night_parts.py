@@ -1,5 +1,8 @@
 """The parts of a night alone: what the disk keeps, which boards are trusted, what earlier nights say."""
 
+import fcntl
+import signal
+import threading
 from pathlib import Path
 
 import attrs
@@ -12,7 +15,9 @@ from harness.nightly.night import book as books
 from harness.nightly.night import state as states
 from harness.nightly.night.agenda import Task
 from harness.nightly.night.book import Book
+from harness.nightly.night.crew import Crew
 from harness.nightly.night.hands import Built, _built
+from harness.nightly.night.memory import Memory
 from harness.nightly.night.past import Past
 from harness.nightly.night.runner import clock
 from harness.nightly.night.standing import Standing
@@ -58,6 +63,23 @@ def test_a_night_is_gone_on_with_if_it_was_killed_or_stopped_and_has_time_left(t
     book.know(**facts)
     found = books.unfinished(tmp_path, [LABEL], budget_s=None)
     assert (found is not None) == goes_on
+
+
+def test_a_night_whose_jobs_are_in_another_order_is_not_gone_on_with(tmp_path) -> None:
+    """What a killed night's children have left behind goes by the number of the job."""
+    other = ("main", "plain", "other")
+    books.begin(tmp_path, [JOB, attrs.evolve(JOB, board="other")], budget_s=None, tell=print)
+    assert books.unfinished(tmp_path, [LABEL, other], budget_s=None)
+    assert books.unfinished(tmp_path, [other, LABEL], budget_s=None) is None
+
+
+def test_that_one_waits_for_a_killed_night_is_told_once(tmp_path) -> None:
+    said: list[str] = []
+    children = (tmp_path / books.LOCK).open("a+")
+    fcntl.flock(children, fcntl.LOCK_EX)
+    threading.Timer(0.7, children.close).start()
+    with books.locked(tmp_path, said.append):
+        assert said == ["waiting for what a killed night has left running"]
 
 
 def test_a_night_whose_state_is_damaged_is_passed_over(tmp_path) -> None:
@@ -133,6 +155,33 @@ def test_a_build_usually_takes_what_it_took_on_this_branch_else_in_this_configur
 )
 def test_what_a_build_says_is_told_in_one_line(status: int, out: str, err: str, built: Built) -> None:
     assert _built(status, out.replace("\x1b", "\\u001b"), err) == built
+
+
+def test_a_child_that_does_not_end_when_it_is_told_to_is_killed() -> None:
+    crew, killed, came = Crew(ending_s=0.05), threading.Event(), []
+
+    class Deaf:
+        def end(self, number: int) -> None:
+            if number == signal.SIGKILL:
+                killed.set()
+
+    def work(begun) -> str:
+        begun(Deaf())
+        return "killed" if killed.wait(10) else "it goes on"
+
+    crew.start(1, work, lambda number, what: came.append((number, what)))
+    crew.end()
+    for _ in range(1000):
+        if len(crew):
+            crew.serve(0.01)
+    assert came == [(1, "killed")]
+
+
+def test_whatever_is_wrong_with_a_history_costs_the_comparison_alone(tmp_path, monkeypatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("harness.nightly.importer.take", lambda *_: {}["no such column"])
+    assert Memory(tmp_path / "h", tmp_path, said.append).compared(tmp_path / "run") is None
+    assert "the night goes on without it" in said[0]
 
 
 def test_one_bisection_a_branch_and_configuration() -> None:

@@ -343,6 +343,21 @@ def test_what_broke_is_told_first_and_bisected_once(lab) -> None:
     assert (first.commit, first.good, second.bisection) == (bad, good, "")
 
 
+def test_what_broke_in_a_run_that_was_cut_off_is_told_when_it_is_run_again(lab) -> None:
+    night = lab(ONE)
+    assert night.run()[0] == 0
+    (night.folder / "linux.tar").write_text("another tree")
+    night.behave({"*": {"verdict": "KERNEL", "run_s": 30}})
+    process = night.start()
+    until(lambda: sum(line.startswith("run") for line in night.calls) == 2)
+    until(lambda: bool(night.night.jobs[0].run))
+    night.kill(process, signal.SIGTERM)
+    assert night.calls[-1].endswith("KERNEL")
+    night.behave({"*": {"verdict": "KERNEL"}})
+    status, said = night.run()
+    assert (status, night.night.jobs[0].regressions) == (1, ("new failure: test_boots: it did not hold",)), said
+
+
 def test_a_night_runs_the_commits_that_it_found_whatever_is_pushed_meanwhile(lab) -> None:
     night = lab(GIT)
     tree = night.folder / "linux.git"

@@ -155,3 +155,15 @@ def test_processes_that_make_the_same_history_at_once_all_succeed(tmp_path) -> N
     with CONTEXT.Pool(4) as pool:
         pool.map(make, [tmp_path / "h"] * 8)
     assert "verdict" in columns(tmp_path / "h", "run")
+
+
+def test_an_old_history_where_nobody_can_write_is_told(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "h"
+    with monkeypatch.context() as old:
+        old.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        make(path)
+    lock = tmp_path / ".h.lock"
+    lock.unlink()
+    lock.mkdir()
+    with pytest.raises(LabError, match=r"Is a directory\n.*permissions"), db.reading(path):
+        pass

@@ -37,12 +37,19 @@ def test_what_came_later_is_not_before(runs: Path) -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [{"target": "shelf"}, {"branch": "rpi-6.6.y"}, {"tree": "elsewhere"}, {"asked": {"kernel": {"config": "x"}}}],
+    [
+        {"target": "shelf"},
+        {"branch": "rpi-6.6.y"},
+        {"tree": "elsewhere"},
+        {"asked": {"kernel": {"config": "x"}}},
+        {"image": "Debian trixie armhf"},
+        {"image_digest": "1235"},
+    ],
 )
-def test_other_boards_branches_and_configurations_say_nothing(runs: Path, other: dict) -> None:
+def test_other_boards_branches_configurations_and_systems_say_nothing(runs: Path, other: dict) -> None:
     found = lastgood.before(runs, attrs.evolve(night(9), **other), "devices")
     assert not found.runs
-    assert found.told == "no good run before of this branch, board and configuration has devices"
+    assert found.told == "no good run before of this branch, board, configuration and system below has devices"
 
 
 def test_new_runs_are_looked_for_where_there_is_a_history(runs: Path) -> None:
@@ -60,6 +67,17 @@ def test_a_damaged_history_stops_no_run(tmp_path: Path) -> None:
     (tmp_path / db.NAME).write_bytes(b"SQLite format 3\0" + b"\xff" * 4096)
     assert "not a history" in lastgood.catch_up(tmp_path)
     assert "not a history" in lastgood.before(tmp_path, night(1), "devices").told
+
+
+def test_a_history_that_is_nobodys_to_read_stops_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / db.NAME).touch()
+    monkeypatch.setattr(importer, "catch_up", denied)
+    monkeypatch.setattr(db, "reading", denied)
+    assert lastgood.catch_up(tmp_path) == f"{tmp_path / db.NAME}: Permission denied"
+    assert lastgood.before(tmp_path, night(1), "devices").why == f"{tmp_path / db.NAME}: Permission denied"
 
 
 def test_a_complaint_that_is_not_made_any_more_is_no_loss_in_a_comparison(tmp_path: Path) -> None:

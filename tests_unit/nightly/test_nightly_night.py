@@ -13,7 +13,19 @@ def test_what_is_written_is_what_is_read() -> None:
     assert state.from_json(state.to_json(NIGHT)) == NIGHT
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": 1}', '{"schema": "x"}', '{"schema": 99}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "[" * 100_000,
+        *(f'{{"name": "n", "started": "{when}"}}' for when in ("", "2026-13-01T00:00:00Z")),
+        '{"name": 1}',
+        '{"schema": "x"}',
+        '{"schema": 99}',
+    ],
+)
 def test_what_is_no_night_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"state of a night|schema 99"):
         state.from_json(text)

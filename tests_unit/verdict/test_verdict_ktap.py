@@ -1,5 +1,6 @@
 """Test by test what a program of kselftest has said, whole, nested, and cut off."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,19 @@ def test_whatever_comes_each_test_has_one_name_and_the_program_is_last(lines: li
     assert program.path == ()
     assert len({one.path for one in inner}) == len(inner)
     assert all(one.path and len(one.path[-1]) <= ktap.LONGEST + 12 for one in inner)
+
+
+def test_of_more_tests_than_anybody_wrote_those_that_failed_are_told() -> None:
+    *inner, program = ktap.read("".join(f"ok {number} a\n" for number in range(2 * ktap.MOST)) + "not ok 1 last\n", 0)
+    assert len(inner) == ktap.MOST
+    assert (inner[0].path, inner[0].outcome, program.outcome) == (("last",), "failed", "failed")
+
+
+def test_tests_that_stand_ever_further_in_take_no_time() -> None:
+    began = time.monotonic()
+    ktap.read("".join(f"{'  ' * depth}ok 1 a\n" for depth in range(3000, 0, -1)) + "ok 1 b\n", 0)
+    ktap.read("".join(f"{'  ' * depth}ok 1 a\n" for depth in range(3000)) + "ok 1 b\n", 0)
+    assert time.monotonic() - began < 5
 
 
 @given(st.integers(0, len(NESTED) - 1))

@@ -15,7 +15,7 @@ import attrs
 
 from harness import host
 from harness.build import store
-from harness.errors import UsageError
+from harness.errors import LabError, UsageError
 from harness.lab import child, choices, config
 from harness.lab import folder as folders
 from harness.lab.child import Child
@@ -24,7 +24,7 @@ from harness.nightly.bisection import ending, git, places, plan, tell, votes
 from harness.nightly.bisection.git import History
 from harness.nightly.bisection.places import Bench
 from harness.nightly.bisection.plan import Ask, Done, Out, Refused, Step
-from harness.nightly.bisection.state import FILE, Answer, Question, State, to_json
+from harness.nightly.bisection.state import FILE, Answer, Question, Revert, State, to_json
 from harness.nightly.bisection.votes import Judged, Symptom
 from harness.nightly.trial import Trial
 from harness.report.record import RunRecord
@@ -137,12 +137,17 @@ def _go(state: State, history: History, tree: tuple[str, str], place: Path, benc
     with places.alone(place) as lock:
         again = (place / FILE).exists()
         if again:
-            state = attrs.evolve(places.read(place), stopped="", finished="")
-            state = attrs.evolve(state, forgiven=len(state.answers))
+            state = _anew(places.read(place))
         campaign = _Campaign(state, history, *tree, place, bench, voice, lock.fileno())
         for line in tell.begun(state, history.commits, len(history.graph.commits), again=again):
             voice.say(line)
         return campaign.run()
+
+
+def _anew(state: State) -> State:
+    """Return *state* as it goes on: what said nothing is forgiven, and an answer of several commits is open again."""
+    known = state.first_bad if len(state.first_bad) == 1 else ()
+    return attrs.evolve(state, stopped="", finished="", first_bad=known, forgiven=len(state.answers))
 
 
 @attrs.define
@@ -173,10 +178,15 @@ class _Campaign:
                         return self._ended(None)
                 case plan.Without(culprit):
                     self.voice.progress("revert: on top of bad")
-                    made = git.without(self.where, self.history.graph.commits[culprit], self.state.question.bad)
-                    self._know(revert=made, first_bad=(culprit,))
+                    self._know(revert=self._without(culprit), first_bad=(culprit,))
                 case _:
                     return self._ended(step)
+
+    def _without(self, culprit: str) -> Revert:
+        try:
+            return git.without(self.where, self.history.graph.commits[culprit], self.state.question.bad)
+        except LabError as error:  # the repository is out of reach: the answer is worth telling without it
+            return Revert(culprit, why=error.message)
 
     def _ask(self, step: Ask) -> None:
         number = len(self.state.answers) + 1
@@ -213,7 +223,8 @@ class _Campaign:
     def _arguments(self, step: Ask) -> list[str]:
         """Return what pytest is given: a known-good kernel too, for a bad one may be mute as a broken bench is."""
         question = self.state.question
-        known = self._known_good() if step.role not in {"good", "base"} and "--known-good" not in question.args else ""
+        given = any(word.partition("=")[0] == "--known-good" for word in question.args)
+        known = self._known_good() if step.role not in {"good", "base"} and not given else ""
         words = [*question.args, "--lg-env", str(self.bench.lab), "--runs", str(self.folder / "runs")]
         words += ["--source", self.source] if self.source else []
         if not any(word.startswith("--board-wait") for word in question.args):

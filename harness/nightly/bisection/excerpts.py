@@ -14,6 +14,8 @@ BEFORE, AFTER = 8, 6
 """Lines around the symptom."""
 MOST = 24
 """Lines of a symptom itself."""
+ALIKE = 200
+"""Characters by which two lines are told to say the same."""
 LOG = 8 << 20
 """Bytes of a console that are read."""
 _NUMBERS = re.compile(r"[0-9a-f]*\d[0-9a-f]*")
@@ -68,7 +70,8 @@ def _read(runs: Path, answer: Answer, hide: Iterable[str]) -> list[str]:
             text = file.read(LOG).decode(errors="replace")
     except OSError:
         return []
-    return [clean(line) for line in redact(text, hide).splitlines()]
+    # As findings count them: a carriage return or a form feed begins no new line.
+    return [clean(line) for line in redact(text, hide).removesuffix("\n").split("\n")]
 
 
 def _around(lines: Sequence[str], bad: Answer) -> tuple[Line, ...]:
@@ -98,4 +101,4 @@ def _alike(lines: Sequence[str], before: Sequence[str]) -> tuple[Line, ...]:
 
 def _plain(line: str) -> str:
     """Return what a line says, without its time and numbers."""
-    return _NUMBERS.sub("#", payload(line)[1]).strip()
+    return _NUMBERS.sub("#", payload(line)[1][:ALIKE]).strip()

@@ -136,5 +136,5 @@ def from_json(text: str, *, name: str = FILE) -> State:
         if schema > SCHEMA:
             raise UsageError(f"{name}: schema {schema}, this program reads {SCHEMA}", hint="update pi64")
         return _converter.structure(data, State)
-    except (ValueError, TypeError, AttributeError, cattrs.BaseValidationError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError, cattrs.BaseValidationError) as error:
         raise UsageError(f"{name}: not the state of a bisection", hint="move its folder away and ask again") from error

@@ -94,7 +94,7 @@ def certainty(state: State, goods: int) -> Iterator[str]:
     """Say how sure the answer is when a symptom does not show at every boot; nothing where each was asked once."""
     question = state.question
     votes = [said.vote for said in plan.of(state, question.bad) if said.vote in {"good", "bad"}]
-    if question.boots == 1 or not votes:
+    if question.boots == 1 or "bad" not in votes:
         return
     seen = Seen(votes.count("bad"), len(votes))
     yield f"the symptom showed in {seen.bad} of {seen.boots} runs of bad; each good commit passed {question.boots}"

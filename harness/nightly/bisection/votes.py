@@ -77,8 +77,7 @@ def judge(symptom: Symptom, record: RunRecord | None, known: Known = NOTHING) ->
     if name in {VerdictName.LAB, VerdictName.DEPLOY}:
         return Judged("again", said, evidence, bench=name is VerdictName.LAB)
     if symptom.kind != "verdict":
-        ask = _check if symptom.kind == "check" else _signature
-        return ask(symptom.word, record, known)
+        return _asked(symptom, record, known)
     if name is VerdictName.KERNEL and not alike(marks(record), known.bad):
         return _other(record, "not what bad does", known)
     vote: dict[VerdictName, Said] = {VerdictName.PASS: "good", VerdictName.KERNEL: "bad"}
@@ -116,17 +115,26 @@ def named(case: CaseRecord, word: str) -> bool:
     return word in {case.nodeid, function, function.partition("[")[0], inside} or case.nodeid.endswith(f"/{word}")
 
 
+def _asked(symptom: Symptom, record: RunRecord, known: Known) -> Judged:
+    """Look for one symptom; what a run that was ended did not show might have come yet."""
+    ask = _check if symptom.kind == "check" else _signature
+    voted = ask(symptom.word, record, known)
+    if voted.vote == "bad" or not record.interrupted:
+        return voted
+    return Judged("again", "the run was ended before it had asked everything", voted.evidence)
+
+
 def _check(word: str, record: RunRecord, known: Known) -> Judged:
     """Let the last attempt at the named tests vote: one that fails by the kernel's fault is enough."""
     cases = [case for case in record.tests if named(case, word) and case.outcome != "retried"]
     bad = [case for case in cases if case.outcome == "failed" and case.blame == VerdictName.KERNEL]
-    if bad:
+    assert record.verdict
+    if bad and record.verdict.name is VerdictName.KERNEL:  # else the bench may have been the reason
         lines = tuple(bad[0].message.splitlines()[:8])
         return Judged("bad", f"{bad[0].nodeid} failed", lines, _first(record))
     open_ = [case for case in cases if case.outcome not in {"passed", "skipped"}]
     if not open_ and any(case.outcome == "passed" for case in cases):
         return Judged("good", f"{word} passed" + _besides(record, known.usual))
-    assert record.verdict
     if record.verdict.name is VerdictName.KERNEL:
         return _other(record, f"{word} was not asked", known)
     if not cases or not open_:

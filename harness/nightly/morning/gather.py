@@ -1,7 +1,7 @@
 """All that a night has to tell, out of the history, the state of the night, and what lies in the folder of runs."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -10,11 +10,11 @@ from harness.errors import UsageError
 from harness.lab import leavings
 from harness.nightly import flakes, told
 from harness.nightly.bisection import state as bisections
-from harness.nightly.compare import Comparison
+from harness.nightly.compare import Comparison, as_news
 from harness.nightly.morning import health, slots, trends, when
 from harness.nightly.morning.news import Found, news
 from harness.nightly.morning.slots import Slot
-from harness.nightly.morning.values import DAY_S, Bisected, Cell, Morning, News, Trend
+from harness.nightly.morning.values import DAY_S, Bisected, Cell, Morning, Trend
 from harness.nightly.night.state import Night
 from harness.nightly.questions import Where
 from harness.report import moment
@@ -41,8 +41,10 @@ def gather(
     places = slots.of_night(opened, night) if night else slots.of_history(opened)
     compared = told.compared(opened, [place.run for place in places if place.run is not None])
     pages: dict[str, bool] = {}
-    cells = tuple(_changed(cell, place, compared) for place, cell in _cells(opened, runs, places, pages))
-    newest = max((cell.started for cell in cells), default=0)
+    plain = _cells(opened, runs, places, pages)
+    newest = max((cell.started for _, cell in plain), default=0)
+    found = list(_found(places, compared, began=_began(night, newest)))
+    cells = tuple(_changed(cell, each) for (_, cell), each in zip(plain, found, strict=True))
     out = night.boards_out if night else {}
     weeks = newest - 7 * WEEKS * DAY_S
     morning = Morning(
@@ -54,7 +56,7 @@ def gather(
         night.host if night else "",
         days,
         cells,
-        _news(places, compared, pages, began=_began(night, newest)),
+        news(filter(None, found), published=lambda run: pages.get(run, False)),
         health.health(opened, [place.board for place in places], since=weeks, out=out),
         WEEKS,
         _trends(opened, places, since=newest - days * DAY_S),
@@ -74,11 +76,10 @@ def _cells(
     return list(zip(places, named, strict=True))
 
 
-def _changed(cell: Cell, place: Slot, compared: Mapping[int, Comparison]) -> Cell:
-    found = compared.get(place.run) if place.run is not None else None
-    if found is None or found.silent:
+def _changed(cell: Cell, found: Found | None) -> Cell:
+    if found is None or found.comparison.silent:
         return cell
-    if found.regressions:
+    if found.comparison.regressions:
         return attrs.evolve(cell, change="worse")
     mended = cell.verdict == "PASS" and cell.before not in {"", "PASS"} and cell.runs == 1
     return attrs.evolve(cell, change="better") if mended else cell
@@ -88,15 +89,14 @@ def _began(night: Night | None, newest: int) -> int:
     return (moment.seconds(night.started) or 0) if night else newest - DAY_S
 
 
-def _news(
-    places: list[Slot], compared: Mapping[int, Comparison], pages: Mapping[str, bool], *, began: int
-) -> tuple[News, ...]:
-    found = [
-        Found(place.line, place.board, compared[place.run], place.job.bisection if place.job else "")
-        for place in places
-        if place.run is not None
-    ]
-    return news(found, began=began, published=lambda run: pages.get(run, False))
+def _found(places: list[Slot], compared: Mapping[int, Comparison], *, began: int) -> Iterator[Found | None]:
+    """Yield what is new in the run of each place; None where there is none."""
+    for place in places:
+        if place.run is None:
+            yield None
+        else:
+            told, bisection = (place.job.told, place.job.bisection) if place.job else ("", "")
+            yield Found(place.line, place.board, as_news(compared[place.run], began=began, told=told), bisection)
 
 
 def _trends(opened: sqlite3.Connection, places: list[Slot], *, since: int) -> tuple[Trend, ...]:
@@ -105,7 +105,7 @@ def _trends(opened: sqlite3.Connection, places: list[Slot], *, since: int) -> tu
         marks.setdefault(series, []).append(trends.night_of(started))
     found = []
     for place in places:
-        if place.series is not None:
+        if place.series is not None and not place.lent:
             points = trends.points(opened, place.series, since=since)
             if points:
                 found.append(Trend(place.line, place.board, points, tuple(marks.get(place.series, ()))))

@@ -25,7 +25,7 @@ def letter(morning: Morning, options: MailOptions) -> EmailMessage:
     """Return the mail, with a Message-ID of its own: sent twice it is the same mail."""
     links = Links(f"{options.url.rstrip('/')}/" if options.url else None)
     where = links.night(morning.name) or ""
-    message = EmailMessage(policy=SMTP)
+    message = EmailMessage(policy=SMTP.clone(cte_type="7bit"))  # not every server takes bytes beyond ASCII
     message["Subject"] = subject(morning)
     message["From"], message["To"] = options.from_, ", ".join(options.to)
     message["Date"] = formatdate()

@@ -1,7 +1,7 @@
 """What is new in many runs, told once: what broke on a branch alike on ten boards is one piece of news. Pure."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import attrs
 
@@ -23,16 +23,11 @@ class Found:
     bisection: str = ""
 
 
-def news(
-    found: Iterable[Found], *, began: int = 0, published: Callable[[str], bool] = lambda _: False
-) -> tuple[News, ...]:
-    """Return what is new in *found*, what broke first; *published* tells whether a run has a page.
-
-    *began* is when the night did (seconds since 1970): what broke in its first run of two broke this night.
-    """
+def news(found: Iterable[Found], *, published: Callable[[str], bool] = lambda _: False) -> tuple[News, ...]:
+    """Return what is new in *found*, what broke first; *published* tells whether a run has a page."""
     by_subject: dict[tuple[Line, Kind, str, str], list[tuple[Found, Change]]] = {}
     for one in found:
-        for change in _of_tonight(one.comparison.changes, began):
+        for change in one.comparison.changes:
             if change.kind not in UNTOLD:
                 key = (one.line, change.kind, change.subject, _alike(change, one.board))
                 by_subject.setdefault(key, []).append((one, change))
@@ -43,12 +38,6 @@ def news(
     order = list(Kind)
     every = [_piece(told, published) for told in groups.values()]
     return tuple(sorted(every, key=lambda each: (order.index(each.kind), -len(each.boards), each.line.label)))
-
-
-def _of_tonight(changes: Iterable[Change], began: int) -> Iterator[Change]:
-    for change in changes:
-        late = began and change.kind is Kind.STILL_FAILING and change.since and change.since.started >= began
-        yield attrs.evolve(change, kind=Kind.NEW_FAILURE, since=None) if late else change
 
 
 def _alike(change: Change, board: str) -> str:

@@ -118,7 +118,11 @@ def _settle(path: Path, came: Came) -> int:
 # --- the server ------------------------------------------------------------------------------------------------------
 def _try(options: MailOptions, paths: Iterable[Path]) -> Iterator[tuple[Path, Came | str]]:
     """Yield what came of each mail, or why nothing did. Each has a connection of its own: one may kill it."""
+    ends = time.monotonic() + WHOLE_S
     for path in paths:
+        if (left_s := ends - time.monotonic()) <= 0:
+            yield path, f"{options.server}:{options.number}: the mails before it took {WHOLE_S:.0f} s"
+            continue
         try:
             pending, content = _read(path)
             sender = email.message_from_bytes(content, policy=email.policy.SMTP)["From"].addresses[0].addr_spec
@@ -130,8 +134,8 @@ def _try(options: MailOptions, paths: Iterable[Path]) -> Iterator[tuple[Path, Ca
             return _send(options, sender, pending, content)
 
         try:
-            yield path, deadline.within(WHOLE_S, ask, f"{options.server}:{options.number}")
-        except (Pi64Error, OSError, smtplib.SMTPException) as error:
+            yield path, deadline.within(left_s, ask, f"{options.server}:{options.number}")
+        except (Pi64Error, OSError, ValueError, smtplib.SMTPException) as error:  # ValueError: no name of a host
             yield path, f"{options.server}:{options.number}: {_words(error)}"
 
 
@@ -152,7 +156,11 @@ def _send(options: MailOptions, sender: str, to: Sequence[str], content: bytes) 
 
 @contextmanager
 def _connected(options: MailOptions) -> Iterator[smtplib.SMTP]:
-    context = ssl.create_default_context(cafile=options.ca) if options.security != "none" else None
+    context = (
+        ssl.create_default_context(cafile=options.ca and str(Path(options.ca).expanduser()))
+        if options.security != "none"
+        else None
+    )
     if options.security == "tls":
         server: smtplib.SMTP = smtplib.SMTP_SSL(options.server, options.number, timeout=ANSWER_S, context=context)
     else:

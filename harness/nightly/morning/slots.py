@@ -25,6 +25,8 @@ class Slot:
     run: int | None = None
     """The run of this night, if it made one."""
     job: Job | None = None
+    lent: bool = False
+    """Whether *series* is another board's: there a kernel did not build, and that was told for all boards."""
 
 
 def of_history(opened: sqlite3.Connection) -> list[Slot]:
@@ -62,7 +64,8 @@ def of_night(opened: sqlite3.Connection, night: Night) -> list[Slot]:
         if series is None:
             series = _series(every, job, known.get((job.branch, job.configuration)))
         made = run if job.state == "done" else None
-        found.append(Slot(Line(job.branch, _shown(job)), job.board, series, made, job))
+        lent = series is not None and every[series][0] != job.board
+        found.append(Slot(Line(job.branch, _shown(job)), job.board, series, made, job, lent))
     return found
 
 

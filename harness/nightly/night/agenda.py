@@ -92,7 +92,9 @@ class Drafter:
         return Agenda(tuple(job for job, _ in drawn), tuple(task for _, task in drawn))
 
     def _job(self, wanted: Wanted, before: Job | None) -> tuple[Job, Task]:
-        job = before or Job(wanted.branch.name, wanted.board, wanted.configuration.name)
+        last = self.past.last(wanted.label)
+        told = last.run if last else ""
+        job = before or Job(wanted.branch.name, wanted.board, wanted.configuration.name, told=told)
         try:
             seen = self._look(wanted, job.commit)
             options = self._options(wanted, seen)

@@ -18,6 +18,7 @@ from harness.lab import folder
 from harness.nightly.night import state
 from harness.nightly.night.past import Label, label
 from harness.nightly.night.state import Job, Night
+from harness.report import moment
 
 LOCK = ".lock"
 ENDING_S = 240.0
@@ -95,7 +96,7 @@ def locked(nights: Path, tell: Callable[[str], object]) -> Iterator[int]:
     except OSError as error:
         raise UsageError(f"{nights}: {error.strerror}", hint="--runs DIR: where records of runs go") from error
     with opened as lock:
-        deadline = time.monotonic() + ENDING_S
+        deadline, told = time.monotonic() + ENDING_S, False
         while True:
             try:
                 host.take(lock, f"{nights}", hint="one night at a time; `pi64 watch` shows it")
@@ -103,7 +104,9 @@ def locked(nights: Path, tell: Callable[[str], object]) -> Iterator[int]:
             except LabError:
                 if _alive(nights / LOCK) or time.monotonic() > deadline:
                     raise
-                tell("waiting for what a killed night has left running")
+                if not told:
+                    tell("waiting for what a killed night has left running")
+                told = True
                 time.sleep(0.2)
         yield lock.fileno()
 
@@ -116,14 +119,17 @@ def _alive(lock: Path) -> bool:
 
 # --- where it was ----------------------------------------------------------------------------------------------------
 def unfinished(nights: Path, labels: Sequence[Label], *, budget_s: float | None) -> Night | None:
-    """Return the newest night if it was killed or stopped, has time left, and is of just these jobs."""
+    """Return the newest night if it was killed or stopped, has time left, and is of just these jobs, in this order.
+
+    What its children have left behind goes by the number of the job.
+    """
     link = nights / "latest"
     try:
         night = state.from_json((link / state.FILE).read_text(), name=str(link))
     except (OSError, UnicodeDecodeError, UsageError):
         return None
     ended = night.finished and not night.stopped
-    same = sorted(map(label, night.jobs)) == sorted(labels)
+    same = [*map(label, night.jobs)] == [*labels]
     return night if same and not ended and age_s(night) < (budget_s or STALE_S) else None
 
 
@@ -151,8 +157,7 @@ def taken_up(job: Job, *, again: bool) -> Job:
 
 def age_s(night: Night) -> float:
     """Return how long ago *night* began."""
-    began = datetime.datetime.fromisoformat(night.started)
-    return (datetime.datetime.now(datetime.UTC) - began).total_seconds()
+    return time.time() - (moment.seconds(night.started) or 0)
 
 
 def now() -> str:

@@ -4,12 +4,15 @@ Events are taken one after the other in the thread of whoever calls, and so are 
 """
 
 import contextlib
+import math
 import queue
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from harness.nightly.night.book import ENDING_S
 from harness.nightly.night.hands import Begun, Endable
 
 Came = TypeVar("Came")
@@ -19,7 +22,9 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Crew:
     """Those who are at work now."""
 
-    def __init__(self) -> None:
+    def __init__(self, ending_s: float = ENDING_S) -> None:
+        """What has not ended so long after it was told to is killed."""
+        self._ending_s, self._kill_at = ending_s, math.inf
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()  # a signal handler may put into it
         self._children: dict[int, Endable] = {}
         self._ending = False
@@ -50,12 +55,18 @@ class Crew:
         """Wait for one event, not longer than *timeout_s*, and do what is to be done about it."""
         with contextlib.suppress(queue.Empty):
             self._events.get(timeout=timeout_s)()
+        if time.monotonic() > self._kill_at:
+            self._pass_on(signal.SIGKILL)
 
     def end(self) -> None:
         """Tell all to end: boards go off, records are written. Whoever is about to start does not."""
         self._ending = True
+        self._kill_at = time.monotonic() + self._ending_s
+        self._pass_on(signal.SIGTERM)
+
+    def _pass_on(self, number: int) -> None:
         for process in list(self._children.values()):
-            process.end(signal.SIGTERM)
+            process.end(number)
 
     @contextlib.contextmanager
     def signals(self, take: Callable[[str], None]) -> Iterator[None]:

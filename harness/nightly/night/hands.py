@@ -154,7 +154,10 @@ class Program:
         """Pass a signal on."""
         self._ended = number
         if self._process and self._process.poll() is None:
-            self._process.send_signal(signal.Signals(number))
+            if number == signal.SIGKILL:  # what it has started holds our pipes
+                os.killpg(self._process.pid, number)
+            else:
+                self._process.send_signal(number)
 
 
 def _built(status: int, out: str, err: str) -> Built:

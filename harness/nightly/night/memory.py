@@ -63,8 +63,8 @@ class Memory:
     def _tried(self, work: Callable[[], T]) -> T | None:
         try:
             return work()
-        except (Pi64Error, OSError, sqlite3.Error) as error:
-            said = error.message if isinstance(error, Pi64Error) else str(error)
+        except Exception as error:  # noqa: BLE001 - whatever stands in it, the boards have work to do
+            said = error.message if isinstance(error, Pi64Error) else str(error) or type(error).__name__
             if said not in self._told:
                 self._told.add(said)
                 self.tell(f"history: {line(said)}; the night goes on without it")

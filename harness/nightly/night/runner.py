@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from harness.lab import child
 from harness.lab.plan import Plan
 from harness.model import VerdictName
+from harness.nightly.compare import as_news
 from harness.nightly.night import bisections, memory, schedule
 from harness.nightly.night import book as books
 from harness.nightly.night.agenda import Task
@@ -19,6 +21,7 @@ from harness.nightly.night.schedule import Work
 from harness.nightly.night.standing import Standing
 from harness.nightly.night.state import Job
 from harness.nightly.trial import Trial
+from harness.report import moment
 from harness.report.record import RunRecord
 
 LOOK_S = 0.5
@@ -191,15 +194,17 @@ class Runner:
             self._again(number, "no verdict")
 
     def _take(self, number: int, record: RunRecord, folder: Path, seconds: float) -> None:
-        """Take a complete run: first what it is, so that it is not run again; then what is new in it."""
+        """Take a complete run, with what is new in it at once: killed before that, the next start finds it complete."""
         assert record.verdict is not None
         job, verdict = self._book.night.jobs[number], record.verdict.name
+        broke = self._compared(job, folder)
         job = self._book.job(
             number, state="done", reason="", run=folder.name, verdict=str(verdict), seconds=round(seconds, 1),
-            commit=record.commit or job.commit, build=record.build_key or job.build,
+            commit=record.commit or job.commit, build=record.build_key or job.build, **broke,
         )  # fmt: skip
         self._tell(f"{job.label}: {verdict}, {clock(seconds)}")
-        self._compare(number, folder)
+        for told in job.regressions if broke else ():
+            self._tell(f"{job.label}: {told}")
         if verdict is VerdictName.BUILD:  # none of its kin can come to another verdict
             kin, reason = self._kin(number, "waiting"), f"not built, see {job.label}"
             self._book.all(kin, state="done", run=job.run, verdict=job.verdict, reason=reason)
@@ -208,13 +213,14 @@ class Runner:
         if verdict in SPOILT:
             self._again(number, f"{verdict} in {folder.name}")
 
-    def _compare(self, number: int, folder: Path) -> None:
+    def _compared(self, job: Job, folder: Path) -> dict[str, Any]:
+        """Return what broke in the run in *folder*; nothing where that cannot be said: then an earlier one counts."""
         found = self._known.compared(folder)
-        if found and found.regressions:
-            good = found.against.commit if found.against else ""
-            job = self._book.job(number, regressions=memory.regressions(found), good=good)
-            for told in job.regressions:
-                self._tell(f"{job.label}: {told}")
+        if found is None or found.silent:
+            return {}
+        found = as_news(found, began=moment.seconds(self._book.night.started) or 0, told=job.told)
+        good = found.against.commit if found.against and found.regressions else ""
+        return {"regressions": memory.regressions(found), "good": good}
 
     def _again(self, number: int, why: str) -> None:
         """Run a job again that the bench spoilt, if its board is in and the plan allows it."""

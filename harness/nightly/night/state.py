@@ -9,6 +9,7 @@ import cattrs
 from cattrs.preconf.json import make_converter
 
 from harness.errors import UsageError
+from harness.report import moment
 
 SCHEMA = 1
 FILE = "night.json"
@@ -65,6 +66,8 @@ class Job:
     """What broke in its run that was good before, a line each."""
     good: str = ""
     """Commit of the run against which it was compared, when something broke."""
+    told: str = ""
+    """Name of its last run of which an earlier night has told; what broke since then is new."""
 
     @property
     def label(self) -> str:
@@ -107,11 +110,15 @@ def to_json(night: Night) -> str:
 
 def from_json(text: str, *, name: str = FILE) -> Night:
     """Return the night in *text*; UsageError when it is none, or one of a newer pi64."""
+    damaged = UsageError(f"{name}: not the state of a night", hint="move it away; a new night begins afresh")
     try:
         data = json.loads(text)
         schema = data.pop("schema", SCHEMA)
         if schema > SCHEMA:
             raise UsageError(f"{name}: schema {schema}, this program reads {SCHEMA}", hint="update pi64")
-        return _converter.structure(data, Night)
-    except (ValueError, TypeError, AttributeError, cattrs.BaseValidationError) as error:
-        raise UsageError(f"{name}: not the state of a night", hint="move it away; a new night begins afresh") from error
+        night = _converter.structure(data, Night)
+    except (ValueError, TypeError, AttributeError, RecursionError, cattrs.BaseValidationError) as error:
+        raise damaged from error
+    if moment.seconds(night.started) is None:
+        raise damaged
+    return night
