@@ -20,8 +20,8 @@ RUN = pytest.StashKey[Run]()
 PROGRESS = pytest.StashKey[Progress]()
 PAGE = pytest.StashKey[str]()
 """A line that says where the page of this run lies, or why there is none."""
-SIGNALLED = pytest.StashKey[bool]()
-"""There once a signal has told the run to end."""
+SIGNALLED = pytest.StashKey[float]()
+"""There once a signal has told the run to end: when, on the monotonic clock."""
 PLACEHOLDER = os.devnull  # where JUnit XML would go if there were no run; the run's folder is known later
 
 

@@ -7,6 +7,7 @@ the one it needs, and gets those before it. labgrid's own plugin stays loaded, w
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,8 @@ from harness.progress import Progress
 from harness.strategy import Assignment, RaspberryPiStrategy, Status
 
 LAB = pytest.StashKey[Lab | None]()
+ENDING_S = 120.0
+"""A run that a signal has told to end is left alone with further ones for so long."""
 KNOWN_GOOD = pytest.StashKey[KernelBuild | None]()
 
 
@@ -119,11 +122,13 @@ def _end_by(number: int, config: pytest.Config) -> None:
 def _terminated(config: pytest.Config, number: int, _: Any) -> None:
     """Take SIGTERM and SIGHUP as Ctrl-C: every ``finally`` runs, the board goes off, the record is written.
 
-    Once: of a parent with threads that is killed, each thread's death sends the signal again, amid all that.
+    Once: of a parent with threads that is killed, each thread's death sends the signal again, amid all that. One that
+    comes much later is meant: whatever the run waits for, it shall not wait for ever.
     """
-    if SIGNALLED in config.stash:
+    now = time.monotonic()
+    if now - config.stash.get(SIGNALLED, -ENDING_S) < ENDING_S:
         return
-    config.stash[SIGNALLED] = True
+    config.stash[SIGNALLED] = now
     raise KeyboardInterrupt(f"signal {number}")
 
 

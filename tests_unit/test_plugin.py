@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 from pathlib import Path
 
 import fakekernel
@@ -142,7 +143,11 @@ def test_a_signal_leaves_no_qemu_no_card_and_a_readable_record(bench, number) ->
     process = bench.start(BOOTS)
     until(lambda: "Linux version" in _text(bench.folder / "console.log"))
     process.send_signal(number)
-    output, _ = process.communicate(timeout=20)
+    try:
+        output, _ = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # pytest then says where each of its threads is
+        pytest.fail("\n".join(process.communicate()))
     until(lambda: not boards(str(bench.path)))  # and with each goes its QEMU
     assert bench.record["finished"], output
     assert not list(bench.path.glob(".card*"))
