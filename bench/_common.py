@@ -21,8 +21,7 @@ from harness.build import source as sources
 from harness.build import toolchain as toolchains
 from harness.deploy.modules import with_depmod
 from harness.errors import Pi64Error
-from harness.image.choose import choose
-from harness.lab import config
+from harness.lab import config, images
 from harness.lab.options import TargetOptions
 from harness.model import BaseImage, BoardProfile, BootFiles, KernelBuild
 
@@ -131,9 +130,7 @@ def inputs(target: str) -> Inputs:
             fragments=wanted.fragments,
             log=folder / "build.log",
         )
-    image = options.image
-    base = choose(image.file, sha256=image.sha256, suite=image.suite, username=account.user, password=account.password)
-    return Inputs(options, board, kernel, base)
+    return Inputs(options, board, kernel, images.base_image(options, account))
 
 
 def boot_files(given: Inputs, kernel: KernelBuild, stock: Mapping[str, bytes]) -> BootFiles:

@@ -23,8 +23,7 @@ from harness.build.requirements import Purpose
 from harness.build.selftests import Selftests
 from harness.console.shell import Shell
 from harness.errors import BootFailed, Pi64Error, UsageError
-from harness.image.choose import choose as choose_image
-from harness.lab import child, choices, control, kernels, sharing, sidebyside, stock
+from harness.lab import child, choices, control, images, kernels, sharing, sidebyside, stock
 from harness.lab import config as lab_config
 from harness.lab.config import Lab
 from harness.lab.options import TargetOptions
@@ -273,21 +272,10 @@ def kernel(
 @pytest.fixture(scope="session")
 def base_image(target_options: TargetOptions, run: Run, progress: Progress) -> BaseImage:
     """The system that lies under the kernel."""
-    wanted = target_options.image
     account = target_options.login.account(run.target)
     if target_options.login.secret:
         run.keep_secret(account.password)
-    return run.note(
-        image=choose_image(
-            wanted.file,
-            sha256=wanted.sha256,
-            suite=wanted.suite,
-            username=account.user,
-            password=account.password,
-            prepare=wanted.prepare != "never",
-            progress=progress,
-        )
-    )
+    return run.note(image=images.base_image(target_options, account, progress=progress))
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,7 @@ from labgrid import Environment
 from harness.cli._board import add_lab
 from harness.cli._terminal import Progress
 from harness.errors import UsageError
-from harness.image.choose import choose as choose_image
-from harness.lab import config, sharing
+from harness.lab import config, images, sharing
 from harness.lab.options import TargetOptions
 from harness.lab.targets import strategy_of
 from harness.model import BaseImage
@@ -48,20 +47,7 @@ def _stock(
         raise UsageError(f"{args.board}: nothing to restore: this target has no deploy method in {args.lg_env}")
     who = options.login.account(args.board)
     asked = Assignment(None, who, options.deadlines, progress=progress, present=present)
-    _restore(strategy, _base(options, args.board, progress), asked)
-
-
-def _base(options: TargetOptions, target: str, progress: Progress) -> BaseImage:
-    image, account = options.image, options.login.account(target)
-    return choose_image(
-        image.file,
-        sha256=image.sha256,
-        suite=image.suite,
-        username=account.user,
-        password=account.password,
-        prepare=image.prepare != "never",
-        progress=progress,
-    )
+    _restore(strategy, images.base_image(options, who, progress=progress), asked)
 
 
 def _restore(strategy: RaspberryPiStrategy, base: BaseImage, asked: Assignment) -> None:
