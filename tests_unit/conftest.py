@@ -1,6 +1,7 @@
 """Far ends that the tests of several rooms share."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from scriptedpi import ScriptedPi
 
 from harness import host
 from harness.lab import claim
+
+# Under nohup a hang-up is ignored by all that is started here, and tests are about programs that do not ignore it.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
