@@ -11,8 +11,10 @@ from scriptedpi import ScriptedPi
 from harness import host
 from harness.lab import claim
 
-# Under nohup a hang-up is ignored by all that is started here, and tests are about programs that do not ignore it.
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# What nohup and a shell's `&` have ignored is ignored by all that is started here too: tests are about those who obey.
+for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
