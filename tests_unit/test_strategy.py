@@ -1,6 +1,7 @@
 """The ladder, on a virtual board in real QEMU with a tiny kernel: what it climbs, what it leaves behind."""
 
 import os
+import re
 import signal
 from pathlib import Path, PurePosixPath
 
@@ -93,7 +94,9 @@ def test_a_shell_on_a_board_that_did_not_boot_is_boot_failed_with_its_last_words
 def test_a_kernel_that_resets_again_and_again_is_a_boot_loop(ladder, tmp_path) -> None:
     ladder.files = files(tmp_path, fakekernel.image(fakekernel.text("6.12.1-loop", "oh\n"), then="reset"))
     ladder.transition("booted")
-    assert ladder.boot.reason.startswith("boot loop: 3 kernel banners")
+    banners = re.match(r"boot loop: (\d) kernel banners", ladder.boot.reason)
+    assert banners
+    assert int(banners[1]) in {3, 4}  # it resets so fast that the fourth may come with the third
 
 
 def test_a_silent_kernel_is_given_up_after_the_silence_deadline(ladder, tmp_path) -> None:
