@@ -153,17 +153,13 @@ def _fill(beside: Path, folder: Path, new: Mapping[str, Content], *, kept: set[s
 
     Whatever the umask: a TFTP server gives nobody's files only, and a board is nobody too.
     """
-    holding = {checked(name).rpartition("/")[0] for name in (*new, *kept)}
-    for path in sorted({PurePosixPath()} | {each for name in holding for each in _upwards(PurePosixPath(name))}):
+    holding = {PurePosixPath(checked(name).rpartition("/")[0]) for name in (*new, *kept)}
+    for path in sorted({PurePosixPath()}.union(holding, *(each.parents for each in holding))):
         (beside / path).mkdir()
         (beside / path).chmod(0o755)
     for name in kept:
         os.link(folder / name, beside / name, follow_symlinks=False)
     return {name: _write(beside / name, content) for name, content in new.items()}
-
-
-def _upwards(path: PurePosixPath) -> Iterator[PurePosixPath]:
-    yield from (path, *path.parents)
 
 
 def _write(path: Path, content: Content) -> str:
@@ -174,6 +170,8 @@ def _write(path: Path, content: Content) -> str:
     mode = 0o644
     if isinstance(content, bytes):
         data = content
+    elif not content.is_file():
+        raise shutil.SpecialFileError(f"{content}: not a file")  # a pipe would be waited for
     else:
         with content.open("rb", buffering=0) as source:
             data = source.readall()

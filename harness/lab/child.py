@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from harness.report.redact import without_credentials
 
 TOLD = "PI64_SIDE_BY_SIDE"
 """In the environment of each of the processes: the file in which it tells the folder of its run."""
+NOTHING: Mapping[str, str] = {}
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -47,6 +48,27 @@ def record(folder: Path) -> RunRecord | None:
         return None
 
 
+def spawn(
+    command: Sequence[str], folder: Path, *, stderr: int, keep: tuple[int, ...] = (), env: Mapping[str, str] = NOTHING
+) -> "subprocess.Popen[str]":
+    """Start *command* in *folder*, with pipes for what it says; it ends with the thread that has started it.
+
+    In a group of its own: Ctrl-C in the terminal reaches it once, through us.
+    """
+    return subprocess.Popen(
+        [host.find("setpriv"), "--pdeathsig", "TERM", *command],
+        cwd=folder,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        errors="replace",
+        process_group=0,
+        pass_fds=keep,
+    )
+
+
 @attrs.define
 class Child:
     """One board's pytest. It does not outlive the thread that started it: then it is told to end by SIGTERM."""
@@ -65,22 +87,10 @@ class Child:
         """Run pytest with *args* on *board* in *folder* and *tell* its lines; nothing if it was to end before."""
         if self.ended:
             return
-        # A group of its own: Ctrl-C in the terminal reaches it once, through us. It does not outlive us either.
         words = [*args, "--board", board]
-        command = [host.find("setpriv"), "--pdeathsig", "TERM", sys.executable, "-m", "pytest", *words]
         tell(self._line(without_credentials(f"$ {shlex.join(['pytest', *words])}")))
-        self.process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**os.environ, TOLD: str(self.told), "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            process_group=0,
-            pass_fds=self.keep,
-        )
+        command = [sys.executable, "-m", "pytest", *words]
+        self.process = spawn(command, folder, stderr=subprocess.STDOUT, keep=self.keep, env={TOLD: str(self.told)})
         self.thread = threading.Thread(target=self._pass_lines, args=(tell,), daemon=True)
         self.thread.start()
         if self.ended:  # between the two

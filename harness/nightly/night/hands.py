@@ -18,6 +18,7 @@ import attrs
 
 from harness import host
 from harness.errors import BuildError
+from harness.lab import child
 from harness.nightly import trial
 from harness.nightly.night.agenda import Task
 from harness.nightly.trial import Trial
@@ -133,18 +134,7 @@ class Program:
 
     def run(self) -> tuple[int, str, str]:
         """Run it to its end; return exit status, standard output and standard error."""
-        self._process = subprocess.Popen(
-            [host.find("setpriv"), "--pdeathsig", "TERM", *self.command],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            process_group=0,
-            pass_fds=self.keep,
-        )
+        self._process = child.spawn(self.command, self.folder, stderr=subprocess.PIPE, keep=self.keep)
         if self._ended:
             self.end(self._ended)
         out, err = self._process.communicate()
